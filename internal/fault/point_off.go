@@ -1,0 +1,6 @@
+//go:build !faults
+
+package fault
+
+// Point does nothing in a normal build.
+func Point(string) {}

@@ -1,0 +1,80 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var idForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*-g[1-9][0-9]*$`)
+
+// Validate reports every way in which t contradicts itself: ids that are not
+// unique or carry no generation, nodes outside the regions, links and routes
+// that lead nowhere, a spec that does not belong to its kind.
+func (t Topology) Validate() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+
+	regions := map[string]bool{}
+	for _, r := range t.Regions {
+		if regions[r.Name] {
+			bad("region %q stands twice", r.Name)
+		}
+		regions[r.Name] = true
+	}
+	kinds := map[string]Kind{}
+	for _, n := range t.Nodes {
+		if kinds[n.ID] != "" {
+			bad("node %q stands twice", n.ID)
+		}
+		kinds[n.ID] = n.Kind
+		if !idForm.MatchString(n.ID) {
+			bad("node %q: an id is lower case words joined by dashes that end in a generation, like db-use1-g1", n.ID)
+		}
+		if !regions[n.Region] {
+			bad("node %q stands in region %q, which is not one of the environment's", n.ID, n.Region)
+		}
+		errs = append(errs, n.validate()...)
+	}
+	for _, l := range t.Links {
+		if kinds[l.From] == "" || kinds[l.To] == "" {
+			bad("link %s → %s leads from or to a node that does not stand", l.From, l.To)
+		}
+	}
+	for _, n := range t.OfKind(Entry) {
+		for _, r := range n.Entry.Routes {
+			if k := kinds[r.To]; k != Backend && k != Static {
+				bad("node %q routes %s to %q, which takes no requests", n.ID, r.Path, r.To)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (n Node) validate() []error {
+	specs := map[Kind]bool{
+		Entry: n.Entry != nil, Backend: n.Backend != nil, Static: n.Static != nil,
+		Database: n.Database != nil, Files: n.Files != nil,
+	}
+	var errs []error
+	for k, set := range specs {
+		if set != (k == n.Kind) {
+			errs = append(errs, fmt.Errorf("node %q is of kind %q but its %s part is set: %t", n.ID, n.Kind, k, set))
+		}
+	}
+	if _, ok := specs[n.Kind]; !ok {
+		errs = append(errs, fmt.Errorf("node %q is of kind %q, which does not exist", n.ID, n.Kind))
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	switch {
+	case n.Kind == Entry && n.Exposure != Public, n.Kind != Entry && n.Exposure == Public:
+		errs = append(errs, fmt.Errorf("node %q is %s: the entry is public and nothing else is", n.ID, n.Exposure))
+	}
+	if b := n.Backend; b != nil && (b.Instances < 1 || len(b.Command) == 0 || !strings.HasPrefix(b.Health, "/")) {
+		errs = append(errs, fmt.Errorf("node %q needs a command, at least one instance and a health path", n.ID))
+	}
+	return errs
+}

@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	pulumi "github.com/pulumi/pulumi/pkg/v3/engine"
+
+	"github.com/pulumi/pulumi/pkg/v3/backend"
+	"github.com/pulumi/pulumi/pkg/v3/resource/stack"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
+
+	"github.com/scale-levels/scale/internal/fault"
+)
+
+// line is one line of the journal file: exactly one field is set.
+type line struct {
+	Base   string                `json:"base,omitempty"`   // first: digest of the checkpoint that the entries apply to
+	Entry  *apitype.JournalEntry `json:"entry,omitempty"`  //
+	Folded string                `json:"folded,omitempty"` // last: digest of the checkpoint that is about to be written
+}
+
+type journalContent struct {
+	base, folded string
+	entries      []apitype.JournalEntry
+}
+
+// readJournal stops at a torn last line, whose writer was never answered;
+// anything else that does not parse is damage.
+func readJournal(name string) (c journalContent, err error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("read the journal: %w", err)
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 1<<16)
+	for n := 1; ; n++ {
+		b, err := r.ReadBytes('\n')
+		if err != nil {
+			return c, nil
+		}
+		var l line
+		if err := json.Unmarshal(b, &l); err != nil {
+			return c, &DamagedError{name, fmt.Errorf("line %d: %w", n, err),
+				"the checkpoint beside it is sound: move the journal away to go on from there, after looking for what its last lines made"}
+		}
+		switch {
+		case l.Base != "":
+			c.base = l.Base
+		case l.Folded != "":
+			c.folded = l.Folded
+		case l.Entry != nil:
+			c.entries = append(c.entries, *l.Entry)
+		}
+	}
+}
+
+// appendLine adds one line durably, cutting off a torn one before it.
+func appendLine(name string, l line) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at := int64(bytes.LastIndexByte(b, '\n') + 1)
+	if err := f.Truncate(at); err != nil {
+		return err
+	}
+	text, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(append(text, '\n'), at); err != nil {
+		return errors.Join(err, f.Truncate(at))
+	}
+	return f.Sync()
+}
+
+// journal records each step of an update before the engine goes on: one
+// appended line a step, made durable in groups, folded into the checkpoint at
+// the end. It implements the engine's Journal.
+type journal struct {
+	c  *checkpoint
+	sm *Secrets
+
+	mu      sync.Mutex
+	entries []apitype.JournalEntry
+	held    []byte // lines that may wait for the next one: nothing real has happened yet
+	changed bool   // an entry could not be elided: there is something to fold
+	file    *os.File
+	size    int64
+	failed  error // the first failed write; none is tried after it
+	queue   chan waiter
+	idle    chan struct{} // closed when the writer has ended
+}
+
+type waiter struct {
+	lines []byte
+	done  chan error
+}
+
+var _ pulumi.Journal = (*journal)(nil)
+
+func (c *checkpoint) open(sm *Secrets) *journal { return &journal{c: c, sm: sm} }
+
+// AddJournalEntry returns when the entry is durable.
+func (j *journal) AddJournalEntry(e pulumi.JournalEntry) error {
+	entry, err := stack.BatchEncrypt(context.Background(), j.sm, func(ctx context.Context, enc config.Encrypter) (apitype.JournalEntry, error) {
+		return backend.SerializeJournalEntry(ctx, e, enc)
+	})
+	if err != nil {
+		return err
+	}
+	if j.c.file == "" {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.entries, j.changed = append(j.entries, entry), j.changed || !e.ElideWrite
+		return nil
+	}
+	b, err := json.Marshal(line{Entry: &entry})
+	if err != nil {
+		return err
+	}
+	if err := j.add(entry, append(b, '\n'), e.ElideWrite); err != nil {
+		return err
+	}
+	if !e.ElideWrite {
+		fault.Point(fault.Journal)
+	}
+	return nil
+}
+
+func (j *journal) add(entry apitype.JournalEntry, b []byte, elide bool) error {
+	j.mu.Lock()
+	j.entries = append(j.entries, entry)
+	if elide {
+		j.held = append(j.held, b...)
+		j.mu.Unlock()
+		return nil
+	}
+	if j.file == nil {
+		if err := j.create(); err != nil {
+			j.mu.Unlock()
+			return fmt.Errorf("start the journal: %w", err)
+		}
+	}
+	w := waiter{append(j.held, b...), make(chan error, 1)}
+	j.held, j.changed = nil, true
+	j.queue <- w
+	j.mu.Unlock()
+	return <-w.done
+}
+
+func (j *journal) create() (err error) {
+	name := j.c.journalFile()
+	if j.file, err = os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	j.queue, j.idle = make(chan waiter, 256), make(chan struct{})
+	go j.write()
+	b, err := json.Marshal(line{Base: j.c.digest})
+	if err != nil {
+		return err
+	}
+	if err := j.append(append(b, '\n')); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name)) // or the file's name may be lost with the power
+}
+
+// write makes what is waiting durable with one write and one sync.
+func (j *journal) write() {
+	defer close(j.idle)
+	for w := range j.queue {
+		group, lines := []waiter{w}, w.lines
+		for more := true; more; {
+			select {
+			case w, ok := <-j.queue:
+				if more = ok; ok {
+					group, lines = append(group, w), append(lines, w.lines...)
+				}
+			default:
+				more = false
+			}
+		}
+		err := j.append(lines)
+		for _, w := range group {
+			w.done <- err
+		}
+	}
+}
+
+// append keeps the file whole: what could not be written in full is cut off again.
+func (j *journal) append(b []byte) error {
+	if j.failed != nil {
+		return j.failed
+	}
+	if _, err := j.file.WriteAt(b, j.size); err != nil {
+		j.failed = fmt.Errorf("write the journal: %w", errors.Join(err, j.file.Truncate(j.size)))
+		return j.failed
+	}
+	j.size += int64(len(b))
+	j.c.written.journal += int64(len(b))
+	if err := j.file.Sync(); err != nil {
+		j.failed = fmt.Errorf("write the journal: %w", err)
+		return j.failed
+	}
+	return nil
+}
+
+// Close folds the journal into the checkpoint. An update in which every entry
+// could be elided writes nothing at all.
+func (j *journal) Close() error {
+	if j.queue != nil {
+		close(j.queue)
+		<-j.idle
+	}
+	if !j.changed {
+		return nil
+	}
+	if j.c.file != "" {
+		if len(j.held) > 0 { // so that the file says all that the checkpoint will say
+			if err := j.append(j.held); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(j.failed, j.file.Close()); err != nil {
+			return err
+		}
+	}
+	fault.Point(fault.BeforeFold)
+	d, b, _, err := j.c.fold(j.entries)
+	if err != nil {
+		return err
+	}
+	if j.c.file != "" {
+		if err := j.c.commit(b); err != nil {
+			return err
+		}
+	}
+	j.c.base, j.c.digest = d, digest(b)
+	return nil
+}

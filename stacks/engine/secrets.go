@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/pulumi/pulumi/pkg/v3/secrets"
+	"github.com/pulumi/pulumi/pkg/v3/secrets/passphrase"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
+)
+
+// ErrPassphrase means that the passphrase does not open this state.
+var ErrPassphrase = errors.New("wrong passphrase")
+
+// Secrets encrypts and decrypts with a key derived from a passphrase (AES-256-GCM,
+// PBKDF2, the format of the pulumi command). Deriving it takes about 150 ms, so it
+// happens when the first value needs it, or early in the background after Warm.
+type Secrets struct {
+	salt string
+	get  func() (config.Crypter, error)
+}
+
+// NewSecrets opens the secrets of a salt; an empty salt makes a new one.
+func NewSecrets(phrase, salt string) (*Secrets, error) {
+	if salt == "" {
+		salt, c, err := newSalt(phrase)
+		if err != nil {
+			return nil, fmt.Errorf("make a key from the passphrase: %w", err)
+		}
+		return &Secrets{salt, func() (config.Crypter, error) { return c, nil }}, nil
+	}
+	return &Secrets{salt, sync.OnceValues(func() (config.Crypter, error) {
+		return derive(phrase, salt)
+	})}, nil
+}
+
+// newSalt makes a salt in the pulumi command's form, "v1:salt:check", and its key.
+func newSalt(phrase string) (string, config.Crypter, error) {
+	raw := make([]byte, 8)
+	if _, err := rand.Read(raw); err != nil {
+		return "", nil, err
+	}
+	c := config.NewSymmetricCrypterFromPassphrase(phrase, raw)
+	check, err := c.EncryptValue(context.Background(), checkValue)
+	return "v1:" + base64.StdEncoding.EncodeToString(raw) + ":" + check, c, err
+}
+
+// checkValue is what a salt carries encrypted, to tell a wrong passphrase.
+const checkValue = "pulumi"
+
+// derive makes the key of a salt and tries it on the value that the salt carries.
+// The passphrase package does the same behind a cache that ignores the passphrase.
+func derive(phrase, salt string) (config.Crypter, error) {
+	parts := strings.SplitN(salt, ":", 3)
+	if len(parts) != 3 || parts[0] != "v1" {
+		return nil, fmt.Errorf("the salt %q is not of the form v1:salt:check", salt)
+	}
+	raw, err := base64.StdEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil, fmt.Errorf("read the salt: %w", err)
+	}
+	c := config.NewSymmetricCrypterFromPassphrase(phrase, raw)
+	if check, err := c.DecryptValue(context.Background(), parts[2]); err != nil || check != checkValue {
+		return nil, ErrPassphrase
+	}
+	return c, nil
+}
+
+// Salt is what opens the same secrets again, together with the passphrase. It is no secret.
+func (s *Secrets) Salt() string { return s.salt }
+
+// Warm starts the derivation of the key in the background.
+func (s *Secrets) Warm() { go func() { _, _ = s.get() }() }
+
+// Verify reports ErrPassphrase when the passphrase is not the one of the salt.
+func (s *Secrets) Verify() error { _, err := s.get(); return err }
+
+// Encrypt is the ciphertext of v.
+func (s *Secrets) Encrypt(v string) (string, error) {
+	return s.EncryptValue(context.Background(), v)
+}
+
+// Decrypt is the plaintext of v.
+func (s *Secrets) Decrypt(v string) (string, error) {
+	return s.DecryptValue(context.Background(), v)
+}
+
+// Secrets is a secrets.Manager and both of its crypters.
+var (
+	_ secrets.Manager = (*Secrets)(nil)
+	_ config.Crypter  = (*Secrets)(nil)
+)
+
+// Type is that of the pulumi command's passphrase manager.
+func (s *Secrets) Type() string { return passphrase.Type }
+
+// State is what the checkpoint keeps: the salt.
+func (s *Secrets) State() json.RawMessage {
+	b, _ := json.Marshal(map[string]string{"salt": s.salt}) // a map of strings has JSON
+	return b
+}
+
+// Encrypter is s.
+func (s *Secrets) Encrypter() config.Encrypter { return s }
+
+// Decrypter is s.
+func (s *Secrets) Decrypter() config.Decrypter { return s }
+
+// EncryptValue implements config.Encrypter.
+func (s *Secrets) EncryptValue(ctx context.Context, v string) (string, error) {
+	m, err := s.get()
+	if err != nil {
+		return "", err
+	}
+	return m.EncryptValue(ctx, v)
+}
+
+// DecryptValue implements config.Decrypter.
+func (s *Secrets) DecryptValue(ctx context.Context, v string) (string, error) {
+	m, err := s.get()
+	if err != nil {
+		return "", err
+	}
+	return m.DecryptValue(ctx, v)
+}
+
+// BatchEncrypt implements config.Encrypter; an empty batch derives no key.
+func (s *Secrets) BatchEncrypt(ctx context.Context, vs []string) ([]string, error) {
+	if len(vs) == 0 {
+		return nil, nil
+	}
+	m, err := s.get()
+	if err != nil {
+		return nil, err
+	}
+	return m.BatchEncrypt(ctx, vs)
+}
+
+// BatchDecrypt implements config.Decrypter; an empty batch derives no key.
+func (s *Secrets) BatchDecrypt(ctx context.Context, vs []string) ([]string, error) {
+	if len(vs) == 0 {
+		return nil, nil
+	}
+	m, err := s.get()
+	if err != nil {
+		return nil, err
+	}
+	return m.BatchDecrypt(ctx, vs)
+}
+
+// provider opens the manager that a checkpoint names.
+type secretsProvider struct{ s *Secrets }
+
+func (p secretsProvider) OfType(_ context.Context, ty string, state json.RawMessage) (secrets.Manager, error) {
+	if ty != passphrase.Type {
+		return nil, fmt.Errorf("the state's secrets are kept by %q, which is not supported", ty)
+	}
+	var v struct {
+		Salt string `json:"salt"`
+	}
+	if err := json.Unmarshal(state, &v); err != nil {
+		return nil, fmt.Errorf("read the state's secrets: %w", err)
+	}
+	if v.Salt != p.s.salt {
+		return nil, fmt.Errorf("the state was encrypted under another salt: %w", ErrPassphrase)
+	}
+	return p.s, nil
+}
