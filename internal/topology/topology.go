@@ -41,8 +41,10 @@ type Topology struct {
 	Level int    `json:"level"` // 0: only what holds data stands
 	// Regions in the order of the configuration; the first is home.
 	Regions []Region `json:"regions,omitempty"`
-	Nodes   []Node   `json:"nodes,omitempty"` // sorted by ID
-	Links   []Link   `json:"links,omitempty"` // sorted by From, then To
+	// Maintenance is what entries answer with while what is behind them changes.
+	Maintenance Maintenance `json:"maintenance"`
+	Nodes       []Node      `json:"nodes,omitempty"` // sorted by ID
+	Links       []Link      `json:"links,omitempty"` // sorted by From, then To
 }
 
 // Region is a place where nodes stand.
@@ -116,14 +118,10 @@ type DatabaseSpec struct {
 	Size   string `json:"size"`   // small, medium, large
 	// Stopped: the data stays, nothing serves it.
 	Stopped bool `json:"stopped,omitempty"`
-	// Released: the data may be deleted. Never set together with any other change.
-	Released bool `json:"released,omitempty"`
 }
 
 // FilesSpec is a directory that the application writes to.
-type FilesSpec struct {
-	Released bool `json:"released,omitempty"` // as DatabaseSpec.Released
-}
+type FilesSpec struct{}
 
 // Link says that From may talk to To; the credentials of that link are From's alone.
 type Link struct {

@@ -27,17 +27,16 @@ type Secrets struct {
 }
 
 // NewSecrets opens the secrets of a salt; an empty salt makes a new one.
-func NewSecrets(phrase, salt string) (*Secrets, error) {
-	if salt == "" {
-		salt, c, err := newSalt(phrase)
-		if err != nil {
-			return nil, fmt.Errorf("make a key from the passphrase: %w", err)
+func NewSecrets(phrase, salt string) *Secrets {
+	s := &Secrets{salt: salt}
+	s.get = sync.OnceValues(func() (c config.Crypter, err error) {
+		if salt != "" {
+			return derive(phrase, salt)
 		}
-		return &Secrets{salt, func() (config.Crypter, error) { return c, nil }}, nil
-	}
-	return &Secrets{salt, sync.OnceValues(func() (config.Crypter, error) {
-		return derive(phrase, salt)
-	})}, nil
+		s.salt, c, err = newSalt(phrase)
+		return c, err
+	})
+	return s
 }
 
 // newSalt makes a salt in the pulumi command's form, "v1:salt:check", and its key.
@@ -72,8 +71,14 @@ func derive(phrase, salt string) (config.Crypter, error) {
 	return c, nil
 }
 
-// Salt is what opens the same secrets again, together with the passphrase. It is no secret.
-func (s *Secrets) Salt() string { return s.salt }
+// Salt is what opens the same secrets again, together with the passphrase. It is
+// no secret. That of new secrets is made with their key; it is empty if that fails.
+func (s *Secrets) Salt() string {
+	if s.salt == "" {
+		_, _ = s.get() // whoever encrypts next is told
+	}
+	return s.salt
+}
 
 // Warm starts the derivation of the key in the background.
 func (s *Secrets) Warm() { go func() { _, _ = s.get() }() }
@@ -102,7 +107,7 @@ func (s *Secrets) Type() string { return passphrase.Type }
 
 // State is what the checkpoint keeps: the salt.
 func (s *Secrets) State() json.RawMessage {
-	b, _ := json.Marshal(map[string]string{"salt": s.salt}) // a map of strings has JSON
+	b, _ := json.Marshal(map[string]string{"salt": s.Salt()}) // a map of strings has JSON
 	return b
 }
 
@@ -167,7 +172,7 @@ func (p secretsProvider) OfType(_ context.Context, ty string, state json.RawMess
 	if err := json.Unmarshal(state, &v); err != nil {
 		return nil, fmt.Errorf("read the state's secrets: %w", err)
 	}
-	if v.Salt != p.s.salt {
+	if v.Salt != p.s.Salt() {
 		return nil, fmt.Errorf("the state was encrypted under another salt: %w", ErrPassphrase)
 	}
 	return p.s, nil

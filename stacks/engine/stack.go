@@ -111,6 +111,9 @@ func (s *Stack) Copy(providers map[string]ProviderFactory) *Stack {
 type Options struct {
 	Refresh bool // look at what is really there first
 	Sink    plan.Sink
+	// Lift, when not nil, names the resources whose protection does not count in
+	// this operation. The state goes on saying that they are protected.
+	Lift func(name string) bool
 	// Now, when done, ends the operation at once; the context given to the
 	// operation ends it gracefully: what has begun is finished.
 	Now context.Context
@@ -157,7 +160,7 @@ func (s *Stack) PreviewDestroy(ctx context.Context, o Options) (Result, error) {
 // Destroy deletes everything. It is tried dry first: a protected resource would
 // otherwise be met after others are gone.
 func (s *Stack) Destroy(ctx context.Context, o Options) (Result, error) {
-	if r, err := s.PreviewDestroy(ctx, Options{Now: o.Now}); err != nil {
+	if r, err := s.PreviewDestroy(ctx, Options{Now: o.Now, Lift: o.Lift}); err != nil {
 		return r, err
 	}
 	return s.run(ctx, nothing, o, engine.Destroy, false)
@@ -188,6 +191,7 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 	if err != nil {
 		return res, err
 	}
+	lift(snap, o.Lift)
 	failed := &failures{}
 	obs := newObserver(o.Sink, s.table, dry)
 	err = s.operate(ctx, snap, obs, o, do, dry, engine.UpdateOptions{
@@ -246,6 +250,17 @@ func (s *Stack) operate(ctx context.Context, snap *deploy.Snapshot, obs *observe
 		err = errors.Join(err, manager.Close())
 	}
 	return err
+}
+
+func lift(snap *deploy.Snapshot, which func(string) bool) {
+	if snap == nil || which == nil {
+		return
+	}
+	for _, r := range snap.Resources {
+		if which(r.URN.Name()) {
+			r.Protect = false
+		}
+	}
 }
 
 // root is where the engine looks for relative paths; ours are absolute.

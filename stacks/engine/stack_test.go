@@ -109,10 +109,7 @@ func TestWrongPassphrase(t *testing.T) {
 	if _, err := s.Up(context.Background(), withToken, engine.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	sec, err := engine.NewSecrets("wrong", salt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sec := engine.NewSecrets("wrong", salt)
 	w, err := engine.Open(engine.Config{Store: store, Project: "shop", Name: "dev", Secrets: sec, Table: table,
 		Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 	if err != nil {

@@ -1,0 +1,128 @@
+// Package app is the guestbook: entries with a name and a message, uploads, a
+// page that shows which backend answered, and a worker that counts words.
+//
+// It knows nothing of scale but the names of the environment variables.
+package app
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+//go:embed public
+var public embed.FS
+
+// Public is the directory of static files.
+func Public() fs.FS {
+	sub, err := fs.Sub(public, "public")
+	if err != nil {
+		panic(err) // the directory is embedded above
+	}
+	return sub
+}
+
+// settings are what the environment says.
+type settings struct {
+	addr              string
+	level, region     string
+	color             string
+	database, replica string
+	uploads           string
+	serveStatic       bool
+}
+
+func fromEnvironment() settings {
+	return settings{
+		addr:  net.JoinHostPort(env("HOST", "127.0.0.1"), env("PORT", "8080")),
+		level: env("SCALE_LEVEL", "none"), region: env("SCALE_REGION", "here"), color: env("SCALE_COLOR", "none"),
+		database: os.Getenv("DATABASE_URL"), replica: os.Getenv("DATABASE_REPLICA_URL"),
+		uploads:     "uploads",
+		serveStatic: os.Getenv("STATIC_URL") == "", // alone, nobody else serves the files
+	}
+}
+
+func env(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// Main runs one of the commands: serve, work.
+func Main(args []string) error {
+	command := "serve"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	switch command {
+	case "serve":
+		return serve(ctx, fromEnvironment())
+	case "work":
+		return work(ctx, fromEnvironment())
+	default:
+		return fmt.Errorf("unknown command %q: it is serve or work", command)
+	}
+}
+
+// serve answers requests until it is asked to end, then lets those in flight finish.
+func serve(ctx context.Context, s settings) error {
+	st, err := open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: routes(s, st), ReadHeaderTimeout: 10 * time.Second}
+	fmt.Printf("guestbook listens on http://%s, level %s, region %s, color %s\n", l.Addr(), s.level, s.region, s.color)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(grace); err != nil {
+			fmt.Fprintln(os.Stderr, "guestbook: shutdown:", err)
+		}
+	}()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// work counts the words of new entries until it is asked to end.
+func work(ctx context.Context, s settings) error {
+	st, err := open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		n, err := st.CountWords(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if n > 0 {
+			fmt.Printf("counted the words of %d entries\n", n)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

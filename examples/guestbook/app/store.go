@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// entry is one line of the guestbook.
+type entry struct {
+	ID      int64     `json:"id"`
+	Name    string    `json:"name"`
+	Message string    `json:"message"`
+	Words   *int      `json:"words,omitempty"` // counted by the worker
+	At      time.Time `json:"at"`
+}
+
+// store keeps entries.
+type store interface {
+	Add(ctx context.Context, name, message string) (entry, error)
+	Latest(ctx context.Context, n int) ([]entry, error)
+	CountWords(ctx context.Context) (int, error)
+	Ping(ctx context.Context) error
+	Close()
+}
+
+// open connects to the database of the environment; without one, entries live
+// as long as the program does.
+func open(ctx context.Context, s settings) (store, error) {
+	if s.database == "" {
+		return &memory{}, nil
+	}
+	leader, err := pgxpool.New(ctx, s.database)
+	if err != nil {
+		return nil, err
+	}
+	p := &postgres{leader: leader, replica: leader}
+	if s.replica != "" && s.replica != s.database {
+		if p.replica, err = pgxpool.New(ctx, s.replica); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.migrate(ctx)
+}
+
+type postgres struct{ leader, replica *pgxpool.Pool }
+
+// migrate may run in several instances at once, and only ever adds: an older
+// release goes on working beside a newer one.
+func (p *postgres) migrate(ctx context.Context) error {
+	_, err := p.leader.Exec(ctx, `
+		SELECT pg_advisory_lock(7321);
+		CREATE TABLE IF NOT EXISTS entries (
+			id bigserial PRIMARY KEY, name text NOT NULL, message text NOT NULL,
+			words int, at timestamptz NOT NULL DEFAULT now());
+		SELECT pg_advisory_unlock(7321);`)
+	return err
+}
+
+func (p *postgres) Add(ctx context.Context, name, message string) (entry, error) {
+	e := entry{Name: name, Message: message}
+	err := p.leader.QueryRow(ctx, `INSERT INTO entries (name, message) VALUES ($1, $2) RETURNING id, at`, name, message).Scan(&e.ID, &e.At)
+	return e, err
+}
+
+func (p *postgres) Latest(ctx context.Context, n int) ([]entry, error) {
+	rows, err := p.replica.Query(ctx, `SELECT id, name, message, words, at FROM entries ORDER BY id DESC LIMIT $1`, n)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	es := []entry{}
+	for rows.Next() {
+		var e entry
+		if err := rows.Scan(&e.ID, &e.Name, &e.Message, &e.Words, &e.At); err != nil {
+			return nil, err
+		}
+		es = append(es, e)
+	}
+	return es, rows.Err()
+}
+
+func (p *postgres) CountWords(ctx context.Context) (int, error) {
+	tag, err := p.leader.Exec(ctx, `
+		UPDATE entries SET words = array_length(regexp_split_to_array(trim(message), '\s+'), 1)
+		WHERE id IN (SELECT id FROM entries WHERE words IS NULL ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)`)
+	return int(tag.RowsAffected()), err
+}
+
+func (p *postgres) Ping(ctx context.Context) error { return p.leader.Ping(ctx) }
+
+func (p *postgres) Close() {
+	p.leader.Close()
+	if p.replica != p.leader {
+		p.replica.Close()
+	}
+}
+
+// memory keeps entries for as long as the program runs.
+type memory struct {
+	mu      sync.Mutex
+	entries []entry
+}
+
+func (m *memory) Add(_ context.Context, name, message string) (entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := entry{ID: int64(len(m.entries) + 1), Name: name, Message: message, At: time.Now()}
+	m.entries = append(m.entries, e)
+	return e, nil
+}
+
+func (m *memory) Latest(_ context.Context, n int) ([]entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	es := slices.Clone(m.entries)
+	slices.Reverse(es)
+	return es[:min(n, len(es))], nil
+}
+
+func (m *memory) CountWords(context.Context) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for i, e := range m.entries {
+		if e.Words == nil {
+			words := len(strings.Fields(e.Message))
+			m.entries[i].Words = &words
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (m *memory) Ping(context.Context) error { return nil }
+func (m *memory) Close()                     {}

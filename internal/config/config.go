@@ -1,0 +1,176 @@
+// Package config reads scale.yaml into an App: defaults filled in, every key
+// checked, every complaint with its line.
+//
+// It is pure: it reads what it is handed and knows nothing of levels, targets or
+// where files lie.
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// File is scale.yaml as it is written.
+type File struct {
+	Name         string                 `yaml:"name" jsonschema:"required,pattern=^[a-z][a-z0-9-]{0\\,39}$" jsonschema_description:"The application's name: lower case letters, digits and dashes."`
+	Services     map[string]Service     `yaml:"services" jsonschema:"required" jsonschema_description:"What runs, by name. Levels 1 to 4 take one service."`
+	Static       *Static                `yaml:"static" jsonschema_description:"Files that a static server answers with."`
+	Database     *Database              `yaml:"database" jsonschema_description:"The database that the services share."`
+	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
+	Maintenance  Maintenance            `yaml:"maintenance" jsonschema_description:"When and how changes that need downtime are made."`
+	Environments map[string]Environment `yaml:"environments" jsonschema_description:"Where it stands, by name. Default: dev, on this machine."`
+}
+
+// Service is one service of the application.
+type Service struct {
+	Command      Command           `yaml:"command" jsonschema:"required" jsonschema_description:"What this machine runs; it gets PORT, DATABASE_URL and the other variables of the environment. Words are split as a shell does; a command that uses shell syntax runs under sh -c. A list is taken as it is."`
+	Migrate      Command           `yaml:"migrate" jsonschema_description:"Runs to its end before instances of a new release start: database migrations."`
+	Dir          string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
+	Health       string            `yaml:"health" jsonschema_description:"Path that answers 2xx or 3xx when an instance is ready. Default: /"`
+	Routes       []string          `yaml:"routes" jsonschema_description:"Path prefixes that reach this service. Default: everything that is not a static file."`
+	Instances    int               `yaml:"instances" jsonschema:"minimum=1,maximum=64" jsonschema_description:"How many run side by side. Default: 1 at level 1."`
+	Env          map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
+	Secrets      []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the service."`
+	StartTimeout int               `yaml:"start_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds until the health path must answer. Default: 60."`
+	StopTimeout  int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL. Default: 10."`
+}
+
+// Static is a directory of files.
+type Static struct {
+	Dir   string `yaml:"dir" jsonschema:"required" jsonschema_description:"The directory, relative to scale.yaml."`
+	Route string `yaml:"route" jsonschema_description:"Path prefix under which the files are found. Default: /"`
+}
+
+// Database is the shared database.
+type Database struct {
+	Engine string `yaml:"engine" jsonschema:"enum=postgres" jsonschema_description:"Default: postgres."`
+	Size   string `yaml:"size" jsonschema:"enum=small,enum=medium,enum=large" jsonschema_description:"How much it may use. Default: small."`
+}
+
+// Maintenance is how downtime is arranged.
+type Maintenance struct {
+	Window     string `yaml:"window" jsonschema_description:"When changes that need downtime may start: 'Sun 03:00-05:00', 'Mon-Fri 02:00-04:00 UTC', 'daily 23:30-01:00'. Default: at once."`
+	Page       string `yaml:"page" jsonschema_description:"An HTML file to answer with meanwhile, relative to scale.yaml."`
+	RetryAfter int    `yaml:"retry_after" jsonschema:"minimum=1,maximum=86400" jsonschema_description:"Seconds, sent as Retry-After meanwhile. Default: 30."`
+}
+
+// Environment is one place where the application stands.
+type Environment struct {
+	Target string `yaml:"target" jsonschema:"enum=local" jsonschema_description:"local: this machine."`
+	Level  int    `yaml:"level" jsonschema:"minimum=1" jsonschema_description:"The level that 'scale up' without --level goes to."`
+	Port   int    `yaml:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"Port of the public address. Default: a free one, kept from then on."`
+}
+
+// App is what is wanted of one environment: the file with its defaults, and
+// what was found out about the project. It is the intent; facts are in the record.
+type App struct {
+	Name     string
+	Env      string
+	Target   string
+	Level    int    // 0: the file names none
+	Port     int    // 0: any
+	Dir      string // absolute, where scale.yaml is; empty: the built-in example
+	File     string // path of scale.yaml; empty: the built-in example
+	Services []AppService
+	Static   *AppStatic
+	Database *Database
+	Regions  []string
+	Maintenance
+}
+
+// AppService is a service with its defaults, and the digest of its sources.
+type AppService struct {
+	Name string
+	Service
+	Release string
+}
+
+// AppStatic is the static files, with their digest.
+type AppStatic struct {
+	Static
+	Release string
+}
+
+// The defaults of scale.yaml.
+const (
+	DefaultEnv          = "dev"
+	DefaultTarget       = "local"
+	DefaultRegion       = "us-east-1"
+	DefaultHealth       = "/"
+	DefaultStartTimeout = 60
+	DefaultStopTimeout  = 10
+	DefaultRetryAfter   = 30
+)
+
+// App resolves the file for an environment; an empty name means the only one,
+// or dev.
+func (f File) App(env string) (App, error) {
+	name, e, err := f.environment(env)
+	if err != nil {
+		return App{}, err
+	}
+	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
+		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database}
+	if a.Target == "" {
+		a.Target = DefaultTarget
+	}
+	if len(a.Regions) == 0 {
+		a.Regions = []string{DefaultRegion}
+	}
+	if a.RetryAfter == 0 {
+		a.RetryAfter = DefaultRetryAfter
+	}
+	if f.Database != nil {
+		d := *f.Database
+		d.Engine, d.Size = or(d.Engine, "postgres"), or(d.Size, "small")
+		a.Database = &d
+	}
+	if f.Static != nil {
+		a.Static = &AppStatic{Static: *f.Static}
+		a.Static.Route = or(a.Static.Route, "/")
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Services)) {
+		s := f.Services[n]
+		s.Health = or(s.Health, DefaultHealth)
+		s.Instances = or(s.Instances, 1)
+		s.StartTimeout, s.StopTimeout = or(s.StartTimeout, DefaultStartTimeout), or(s.StopTimeout, DefaultStopTimeout)
+		if len(s.Routes) == 0 {
+			s.Routes = []string{"/"}
+		}
+		a.Services = append(a.Services, AppService{Name: n, Service: s})
+	}
+	return a, nil
+}
+
+func (f File) environment(env string) (string, Environment, error) {
+	names := slices.Sorted(maps.Keys(f.Environments))
+	switch {
+	case len(names) == 0:
+		return or(env, DefaultEnv), Environment{}, nil
+	case env != "":
+		e, ok := f.Environments[env]
+		if !ok {
+			return "", e, &Problem{Key: "environments", What: fmt.Sprintf("there is no environment %q", env),
+				Hint: "the file has " + list(names) + didYouMean(env, names)}
+		}
+		return env, e, nil
+	case len(names) == 1:
+		return names[0], f.Environments[names[0]], nil
+	default:
+		e, ok := f.Environments[DefaultEnv]
+		if !ok {
+			return "", e, &Problem{Key: "environments", What: "several environments and none called " + DefaultEnv,
+				Hint: "say which with --env: " + list(names)}
+		}
+		return DefaultEnv, e, nil
+	}
+}
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

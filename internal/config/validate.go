@@ -1,0 +1,128 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	nameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+	envForm  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// NameHint is what a name may be.
+const NameHint = "a name is 1 to 40 lower case letters, digits and dashes, and starts with a letter"
+
+// ValidName reports whether a name may be that of an application, service or environment.
+func ValidName(s string) bool { return nameForm.MatchString(s) && !strings.HasSuffix(s, "-") }
+
+// reserved are the variables that the environment itself sets.
+var reserved = []string{"PORT", "HOST", "SCALE_LEVEL", "SCALE_REGION", "SCALE_COLOR", "DATABASE_URL", "DATABASE_REPLICA_URL",
+	"CACHE_URL", "SESSION_URL", "QUEUE_URL", "STATIC_URL", "FILES_BUCKET", "BOOTSTRAP_PEERS", "TURN_URL"}
+
+func (p *parser) validate(f File) {
+	switch {
+	case f.Name == "":
+		p.at("name", "is missing", NameHint)
+	case !ValidName(f.Name):
+		p.at("name", fmt.Sprintf("%q is not allowed", f.Name), NameHint)
+	}
+	if len(f.Services) == 0 {
+		p.at("services", "is missing or empty", "name one service with its command, for example services: {web: {command: ./server, health: /healthz}}")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Services)) {
+		p.service("services."+name, name, f.Services[name])
+	}
+	if f.Static != nil {
+		if f.Static.Dir == "" {
+			p.at("static.dir", "is missing", "name the directory of the files")
+		}
+		p.path("static.route", f.Static.Route)
+	}
+	if d := f.Database; d != nil {
+		p.oneOf("database.engine", d.Engine, []string{"postgres"})
+		p.oneOf("database.size", d.Size, []string{"small", "medium", "large"})
+	}
+	seen := map[string]bool{}
+	for i, r := range f.Regions {
+		key := fmt.Sprintf("regions[%d]", i)
+		if seen[r] {
+			p.at(key, fmt.Sprintf("%s stands twice", r), "")
+		}
+		seen[r] = true
+		p.oneOf(key, r, Regions)
+	}
+	if _, err := ParseWindow(f.Maintenance.Window); err != nil {
+		p.at("maintenance.window", err.Error(), "write it like 'Sun 03:00-05:00', 'Mon-Fri 02:00-04:00 UTC' or 'daily 23:30-01:00'")
+	}
+	p.bounds("maintenance.retry_after", f.Maintenance.RetryAfter, 1, 86400)
+	for _, name := range slices.Sorted(maps.Keys(f.Environments)) {
+		key, e := "environments."+name, f.Environments[name]
+		if !ValidName(name) {
+			p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
+		}
+		p.oneOf(key+".target", e.Target, []string{"local"})
+		p.bounds(key+".port", e.Port, 1, 65535)
+		if e.Level < 0 || e.Level == 0 && p.lines[key+".level"] != nil {
+			p.at(key+".level", fmt.Sprintf("there is no level %d", e.Level), "'scale levels' lists them")
+		}
+	}
+}
+
+func (p *parser) service(key, name string, s Service) {
+	if !ValidName(name) {
+		p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
+	}
+	if len(s.Command) == 0 {
+		p.at(key+".command", "is missing", "say what starts the service, for example ./server or: gunicorn shop.wsgi")
+	}
+	p.path(key+".health", s.Health)
+	for i, r := range s.Routes {
+		p.path(fmt.Sprintf("%s.routes[%d]", key, i), r)
+	}
+	if _, set := p.lines[key+".instances"]; set {
+		p.bounds(key+".instances", or(s.Instances, -1), 1, 64)
+	}
+	p.bounds(key+".start_timeout", s.StartTimeout, 1, 3600)
+	p.bounds(key+".stop_timeout", s.StopTimeout, 1, 3600)
+	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
+		p.variable(key+".env."+k, k)
+	}
+	for i, k := range s.Secrets {
+		p.variable(fmt.Sprintf("%s.secrets[%d]", key, i), k)
+	}
+}
+
+func (p *parser) variable(key, name string) {
+	switch {
+	case !envForm.MatchString(name):
+		p.at(key, fmt.Sprintf("%q is not the name of an environment variable", name), "letters, digits and underscores, not starting with a digit")
+	case slices.Contains(reserved, name), strings.HasPrefix(name, "SCALE_"):
+		p.at(key, name+" is set by the environment itself", "choose another name")
+	}
+}
+
+func (p *parser) path(key, v string) {
+	if v != "" && (!strings.HasPrefix(v, "/") || strings.ContainsAny(v, " ?#*{}")) {
+		p.at(key, fmt.Sprintf("%q is not a path", v), "a path starts with / and holds no blanks, wildcards or queries")
+	}
+}
+
+func (p *parser) oneOf(key, v string, names []string) {
+	if v != "" && !slices.Contains(names, v) {
+		hint := "one of " + list(names)
+		if len(names) > 8 {
+			hint = fmt.Sprintf("one of %d: %s, …", len(names), list(names[:4]))
+		}
+		p.at(key, fmt.Sprintf("%q does not exist", v), hint+didYouMean(v, names))
+	}
+}
+
+func (p *parser) bounds(key string, v, lo, hi int) {
+	if _, set := p.lines[key]; set && (v < lo || v > hi) {
+		p.at(key, fmt.Sprintf("must be from %d to %d", lo, hi), "")
+	}
+}

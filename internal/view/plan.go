@@ -1,0 +1,216 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/scale-levels/scale/internal/plan"
+)
+
+// PlanText writes a plan for a person: the worst change first and last, the
+// steps between.
+func PlanText(w io.Writer, p plan.Plan, s Style) {
+	for _, f := range p.Found {
+		fmt.Fprintln(w, s.Warn("found: ")+f)
+	}
+	fmt.Fprintf(w, "%s\n", s.Bold(fmt.Sprintf("%s/%s on %s: %s", p.App, p.Env, p.Target, move(p))))
+	if p.Empty() {
+		fmt.Fprintln(w, "No changes: everything is as it is wanted.")
+		return
+	}
+	worst := Worst(p, s)
+	fmt.Fprintln(w, worst)
+	for i, st := range p.Steps {
+		stepText(w, i, st, s)
+	}
+	fmt.Fprintln(w)
+	for _, u := range p.Unknown {
+		fmt.Fprintln(w, "not known before: "+u)
+	}
+	fmt.Fprintln(w, Downtime(p, s))
+	if p.Starts != nil {
+		fmt.Fprintf(w, "Starts %s, %s.\n", s.Bold(p.Starts.Local().Format("Mon 2006-01-02 15:04")), p.Why)
+	}
+	for _, v := range p.Violations {
+		fmt.Fprintln(w, s.Bad("refused ("+v.Rule+"): ")+v.What)
+	}
+	fmt.Fprintf(w, "%s. %s\n", Counts(p), worst)
+}
+
+func move(p plan.Plan) string {
+	switch {
+	case p.From == p.To && p.To == 0:
+		return "nothing stands"
+	case p.From == p.To:
+		return fmt.Sprintf("at level %d", p.To)
+	case p.From == 0:
+		return fmt.Sprintf("up to level %d", p.To)
+	case p.To == 0:
+		return fmt.Sprintf("down from level %d", p.From)
+	default:
+		return fmt.Sprintf("from level %d to level %d", p.From, p.To)
+	}
+}
+
+// Worst is what the plan does to data, in a line.
+func Worst(p plan.Plan, s Style) string {
+	c := p.Worst()
+	if c == nil {
+		return "Nothing changes."
+	}
+	switch c.Data {
+	case plan.Destroys:
+		return s.Bad(fmt.Sprintf("Data: %s is deleted with all that is in it.", c.Name))
+	case plan.Replaces:
+		return s.Bad(fmt.Sprintf("Data: %s is replaced, and what is in it is lost.", c.Name))
+	case plan.Copies:
+		return s.Warn(fmt.Sprintf("Data: %s is copied.", c.Name))
+	default:
+		return s.Good("Data: all of it is kept.")
+	}
+}
+
+// Downtime is how long the public address will not answer, in a line.
+func Downtime(p plan.Plan, s Style) string {
+	if p.Downtime == 0 {
+		if p.To == 0 {
+			return s.Warn("Downtime: the application stops.")
+		}
+		return "Downtime: none."
+	}
+	return s.Warn(fmt.Sprintf("Downtime: about %s, in which the maintenance page answers.", Duration(seconds(p.Downtime))))
+}
+
+func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
+
+// Counts is how many changes of each kind, in a line.
+func Counts(p plan.Plan) string {
+	n := p.Count()
+	return fmt.Sprintf("%d to create, %d to update, %d to replace, %d to delete", n[plan.Create], n[plan.Update], n[plan.Replace], n[plan.Delete])
+}
+
+func stepText(w io.Writer, i int, st plan.Step, s Style) {
+	fmt.Fprintf(w, "\n%s  %s\n", s.Bold(fmt.Sprintf("%d. %s", i+1, st.Title)), s.Faint("about "+Duration(seconds(st.Expect))))
+	node := ""
+	for _, c := range st.Changes {
+		if c.Node != node {
+			node = c.Node
+			fmt.Fprintf(w, "   %s\n", node)
+		}
+		fmt.Fprintf(w, "     %s %s  %s%s\n", Mark(c.Op, s), c.Name, s.Faint(short(c.Type)), data(c, s))
+		for _, d := range c.Diff {
+			fmt.Fprintf(w, "         %s\n", property(d, s))
+		}
+	}
+	if st.Gate != "" {
+		fmt.Fprintf(w, "   %s\n", s.Faint("then: "+gateText(st.Gate)))
+	}
+}
+
+// gateTexts say what each gate of a walk asks.
+var gateTexts = map[string]string{
+	"closed":  "the public address answers with the maintenance page",
+	"healthy": "every instance answers its health path",
+	"answers": "the public address answers",
+	"stopped": "nothing runs any more",
+	"empty":   "nothing is left",
+}
+
+func gateText(g string) string {
+	if t, ok := gateTexts[g]; ok {
+		return t
+	}
+	return g
+}
+
+func data(c plan.Change, s Style) string {
+	switch c.Data {
+	case plan.Destroys:
+		return "  " + s.Bad("its data is deleted")
+	case plan.Replaces:
+		return "  " + s.Bad("its data is lost")
+	case plan.Copies:
+		return "  " + s.Warn("its data is copied")
+	default:
+		return ""
+	}
+}
+
+func property(d plan.Property, s Style) string {
+	text := fmt.Sprintf("%s: %s → %s", d.Path, quote(d.Before), quote(d.After))
+	if d.Replaces {
+		text += s.Warn("  (forces replacement)")
+	}
+	return text
+}
+
+func quote(v string) string {
+	const most = 60
+	if v == "" {
+		return "(none)"
+	}
+	if r := []rune(v); len(r) > most {
+		v = string(r[:most]) + "…"
+	}
+	return v
+}
+
+// Mark is the sign of an operation, in its colour.
+func Mark(op plan.Op, s Style) string {
+	switch op {
+	case plan.Create:
+		return s.Good(op.Symbol())
+	case plan.Update:
+		return s.Warn(op.Symbol())
+	case plan.Replace, plan.Delete:
+		return s.Bad(op.Symbol())
+	default:
+		return op.Symbol()
+	}
+}
+
+// short is a resource type without its package and module.
+func short(typ string) string { return typ[strings.LastIndexByte(typ, ':')+1:] }
+
+// PlanJSON writes the plan as its stable JSON.
+func PlanJSON(w io.Writer, p plan.Plan) error { return JSON(w, p) }
+
+// JSON writes a document of package plan.
+func JSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// PlanMarkdown writes a plan for a pull request.
+func PlanMarkdown(w io.Writer, p plan.Plan) {
+	s := Style{}
+	fmt.Fprintf(w, "### `%s/%s` on %s: %s\n\n", p.App, p.Env, p.Target, move(p))
+	for _, f := range p.Found {
+		fmt.Fprintf(w, "> found: %s\n\n", f)
+	}
+	if p.Empty() {
+		fmt.Fprintln(w, "No changes.")
+		return
+	}
+	fmt.Fprintf(w, "**%s** %s. %s\n\n", Worst(p, s), Counts(p), Downtime(p, s))
+	for _, v := range p.Violations {
+		fmt.Fprintf(w, "- :no_entry: refused (%s): %s\n", v.Rule, v.What)
+	}
+	for i, st := range p.Steps {
+		fmt.Fprintf(w, "#### %d. %s\n\n| | resource | type | change | data |\n|---|---|---|---|---|\n", i+1, st.Title)
+		for _, c := range st.Changes {
+			var ds []string
+			for _, d := range c.Diff {
+				ds = append(ds, "`"+strings.ReplaceAll(property(d, s), "|", "\\|")+"`")
+			}
+			fmt.Fprintf(w, "| `%s` | %s | %s | %s | %s |\n", c.Op.Symbol(), c.Name, short(c.Type), strings.Join(ds, "<br>"), c.Data)
+		}
+		if st.Gate != "" {
+			fmt.Fprintf(w, "\nThen: %s.\n\n", gateText(st.Gate))
+		}
+	}
+}

@@ -1,0 +1,135 @@
+// Package levels holds what each scaling level is, one file each, and the walk
+// from one topology to another.
+//
+// It is pure: it knows no target and no engine, and does no I/O.
+package levels
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/topology"
+)
+
+// Level is one shape of an application's architecture.
+type Level struct {
+	Number        int         `json:"number"`
+	Name          string      `json:"name"`
+	Summary       string      `json:"summary"` // one line
+	Adds          []string    `json:"adds"`    // what it adds to the level before
+	Components    []Component `json:"components,omitempty"`
+	Advantages    []string    `json:"advantages,omitempty"`
+	Disadvantages []string    `json:"disadvantages,omitempty"`
+	Decisions     []Decision  `json:"decisions,omitempty"`
+
+	// build turns the intent into a topology; nil for a level that this version
+	// describes but cannot build.
+	build func(config.App) topology.Topology
+}
+
+// Component is a part of a level, in words.
+type Component struct {
+	Name     string            `json:"name"`
+	Count    string            `json:"count"`
+	Exposure topology.Exposure `json:"exposure"`
+	What     string            `json:"what"`
+}
+
+// Decision is a question that a team answers at this level.
+type Decision struct {
+	Question string `json:"question"`
+	Answer   string `json:"answer"`
+}
+
+// Available reports whether this version can build the level.
+func (l Level) Available() bool { return l.build != nil }
+
+// All is the ladder, from the bottom.
+func All() []Level {
+	return []Level{singleNode(), loadBalancer(), cdnCaching(), replicas(), microservices()}
+}
+
+// UnknownError says that a level does not exist or cannot be built.
+type UnknownError struct {
+	Level int
+	Why   string
+}
+
+func (e *UnknownError) Error() string { return fmt.Sprintf("level %d %s", e.Level, e.Why) }
+
+// Hints returns what to do about it.
+func (e *UnknownError) Hints() string {
+	var can []string
+	for _, l := range All() {
+		if l.Available() {
+			can = append(can, fmt.Sprintf("%d (%s)", l.Number, l.Name))
+		}
+	}
+	return "this version builds level " + strings.Join(can, ", ") + "; 'scale levels' describes the ladder"
+}
+
+// Get returns a level by its number.
+func Get(n int) (Level, error) {
+	for _, l := range All() {
+		if l.Number == n {
+			return l, nil
+		}
+	}
+	return Level{}, &UnknownError{n, "does not exist"}
+}
+
+// Build is the topology that an application has at a level, given the one that
+// stands now: what holds data there stays the same node.
+func Build(app config.App, level int, now topology.Topology) (topology.Topology, error) {
+	if level == 0 {
+		return Down(now), nil
+	}
+	l, err := Get(level)
+	if err != nil {
+		return topology.Topology{}, err
+	}
+	if !l.Available() {
+		return topology.Topology{}, &UnknownError{level, "(" + l.Name + ") cannot be built by this version"}
+	}
+	if n := len(app.Services); n != 1 {
+		return topology.Topology{}, &UnknownError{level, fmt.Sprintf("takes one service, and the application has %d", n)}
+	}
+	t := l.build(app)
+	keepData(&t, now)
+	t.Sort()
+	return t, t.Validate()
+}
+
+// keepData carries over nodes that hold data and that the wanted topology does
+// not mention: a level change never drops them.
+func keepData(t *topology.Topology, now topology.Topology) {
+	for _, n := range Down(now).Nodes {
+		if _, ok := t.Node(n.ID); !ok {
+			t.Nodes = append(t.Nodes, n)
+		}
+	}
+}
+
+// Down is level 0 of a topology: only what holds data stays, and nothing serves it.
+func Down(now topology.Topology) topology.Topology {
+	t := now.Clone()
+	t.Level, t.Nodes, t.Links = 0, nil, nil
+	for _, n := range now.Clone().Nodes {
+		if !n.HoldsData() {
+			continue
+		}
+		if n.Database != nil {
+			n.Database.Stopped = true
+		}
+		t.Nodes = append(t.Nodes, n)
+	}
+	return t
+}
+
+// Gone is an environment of which nothing is left.
+func Gone(now topology.Topology) topology.Topology {
+	t := now.Clone()
+	t.Level, t.Nodes, t.Links = 0, nil, nil
+	return t
+}

@@ -1,0 +1,86 @@
+package levels
+
+import (
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/topology"
+)
+
+// singleNode is level 1: everything on one machine, behind one address.
+func singleNode() Level {
+	return Level{
+		Number:  1,
+		Name:    "single node",
+		Summary: "One machine runs the backend, its database and its static files behind one address.",
+		Adds:    []string{"an entry (the public address)", "a backend", "a private database", "a static server"},
+		Components: []Component{
+			{"entry", "1", topology.Public, "the public address; sends requests to the backend or the static server, and answers with the maintenance page while they change"},
+			{"backend", "1", topology.Private, "the application's own command; 'instances' runs several of them on the same machine"},
+			{"database", "1", topology.Private, "PostgreSQL, reachable by the backend alone; it keeps its place at every later level"},
+			{"static server", "1", topology.Private, "the release's files; a release is switched in one moment"},
+		},
+		Advantages: []string{
+			"The least there is to pay for, to understand and to go wrong.",
+			"No network between the parts: the lowest latency that the application can have.",
+			"Nothing in the application has to know about other instances: files and sessions may live on the node.",
+		},
+		Disadvantages: []string{
+			"Every update of the backend or the database is downtime, and so is the loss of the machine.",
+			"The machine's size is the limit, and backend and database compete for it.",
+			"One region: a distant user waits for every round trip.",
+		},
+		Decisions: []Decision{
+			{"When may the application be down for an update?", "'maintenance.window' in scale.yaml, or 'scale up --at TIME'; meanwhile the entry answers 503 with Retry-After and a page of yours ('maintenance.page')."},
+			{"Where do uploaded files and sessions live?", "On the node they are the simplest. From level 2 on a second instance must see them: keep sessions in the database or signed cookies now, and level 2 needs no change."},
+			{"Which database settings can never change in place?", "Engine, name and user are fixed at level 1; 'database.size' can change at any time, with a restart."},
+			{"When is it time for level 2?", "When an update at three in the morning is no longer good enough, or when one machine is no longer enough for backend and database together."},
+		},
+		build: buildSingleNode,
+	}
+}
+
+func buildSingleNode(app config.App) topology.Topology {
+	home := app.Regions[0]
+	id := func(name string) string { return name + "-" + config.RegionCode(home) + "-g1" }
+	t := topology.Topology{App: app.Name, Env: app.Env, Level: 1, Regions: []topology.Region{{Name: home}},
+		Maintenance: topology.Maintenance{Page: app.Page, RetryAfter: app.RetryAfter}}
+	add := func(n topology.Node) string {
+		n.Region, n.Generation = home, 1
+		if n.Exposure == "" {
+			n.Exposure = topology.Private
+		}
+		t.Nodes = append(t.Nodes, n)
+		return n.ID
+	}
+	link := func(from, to string) { t.Links = append(t.Links, topology.Link{From: from, To: to}) }
+
+	svc := app.Services[0]
+	backend := add(topology.Node{ID: id(svc.Name), Kind: topology.Backend, Backend: &topology.BackendSpec{
+		Service: svc.Name, Command: svc.Command, Dir: svc.Dir, Migrate: svc.Migrate, Release: svc.Release, Color: "blue",
+		Instances: svc.Instances, Env: svc.Env, Secrets: svc.Secrets, Health: svc.Health,
+		StartTimeout: svc.StartTimeout, StopTimeout: svc.StopTimeout,
+	}})
+	entry := &topology.EntrySpec{}
+	for _, r := range svc.Routes {
+		entry.Routes = append(entry.Routes, topology.Route{Path: r, To: backend})
+	}
+	if app.Database != nil {
+		db := add(topology.Node{ID: id("db"), Kind: topology.Database,
+			Database: &topology.DatabaseSpec{Engine: app.Database.Engine, Size: app.Database.Size}})
+		link(backend, db)
+	}
+	if svc.Dir == "" { // the built-in example has no directory of its own to write to
+		link(backend, add(topology.Node{ID: id("files"), Kind: topology.Files, Files: &topology.FilesSpec{}}))
+	}
+	static := ""
+	if app.Static != nil {
+		static = add(topology.Node{ID: id("static"), Kind: topology.Static, Static: &topology.StaticSpec{
+			Dir: app.Static.Dir, Release: app.Static.Release, Prefix: app.Static.Route}})
+		entry.Routes = append(entry.Routes, topology.Route{Path: app.Static.Route, To: static})
+	}
+	front := add(topology.Node{ID: id("entry"), Kind: topology.Entry, Exposure: topology.Public, Entry: entry})
+	link(front, backend)
+	if static != "" {
+		link(front, static)
+	}
+	return t
+}

@@ -1,0 +1,95 @@
+package levels
+
+import (
+	"github.com/scale-levels/scale/internal/topology"
+)
+
+// Gate is what must hold after a step before the next one starts.
+type Gate string
+
+// The gates.
+const (
+	GateNone    Gate = ""
+	GateClosed  Gate = "closed"  // the public address answers with the maintenance page
+	GateHealthy Gate = "healthy" // every instance of every backend answers its health path
+	GateAnswers Gate = "answers" // the public address answers, through the new path
+	GateStopped Gate = "stopped" // nothing but data is left
+	GateEmpty   Gate = "empty"   // nothing is left
+)
+
+// Step is one engine update of a walk: the whole topology as it should stand
+// after it, and the gate that says that it does.
+type Step struct {
+	ID, Title string
+	Gate      Gate
+	Topology  topology.Topology
+}
+
+// Walk is how to come from the topology that stands to the one that is wanted.
+// It always has at least one step, since what really stands may differ from what
+// is recorded; a step that changes nothing is dropped when the walk is planned.
+//
+// At level 1 a change of a backend or a database happens behind the maintenance
+// page: close → change → open. An environment whose entry does not stand has
+// nothing to close.
+func Walk(now, wanted topology.Topology) []Step {
+	switch {
+	case len(wanted.Nodes) == 0 && len(now.Nodes) > 0:
+		return []Step{
+			{"stop", "Stop everything; the data stays", GateStopped, Down(now)},
+			{"delete", "Delete the data", GateEmpty, wanted},
+		}
+	case wanted.Level == 0:
+		return []Step{{"stop", "Stop everything; the data stays", GateStopped, wanted}}
+	case !serves(now):
+		return []Step{{"create", "Make what is missing", GateAnswers, wanted}}
+	case needsDowntime(now, wanted):
+		return []Step{
+			{"close", "Answer with the maintenance page", GateClosed, closed(now, wanted)},
+			{"change", "Change what stands behind the entry", GateHealthy, closed(wanted, wanted)},
+			{"open", "Answer again", GateAnswers, wanted},
+		}
+	default:
+		return []Step{{"update", "Bring everything to what is wanted", GateAnswers, wanted}}
+	}
+}
+
+// serves reports whether a public address stands.
+func serves(t topology.Topology) bool { return len(t.OfKind(topology.Entry)) > 0 }
+
+// needsDowntime reports whether a node behind the entry changes so that it
+// restarts, or the entry was left closed.
+func needsDowntime(now, wanted topology.Topology) bool {
+	for _, n := range now.Nodes {
+		w, ok := wanted.Node(n.ID)
+		switch n.Kind {
+		case topology.Backend, topology.Database:
+			if !ok || !n.Equal(w) {
+				return true
+			}
+		case topology.Entry:
+			if n.Entry.Maintenance != nil {
+				return true
+			}
+		}
+	}
+	for _, w := range wanted.Nodes {
+		if _, ok := now.Node(w.ID); !ok && (w.Kind == topology.Backend || w.Kind == topology.Database) {
+			return true
+		}
+	}
+	return false
+}
+
+// closed is t with every entry in maintenance; the page is that of the wanted topology.
+func closed(t, wanted topology.Topology) topology.Topology {
+	c := t.Clone()
+	for i, n := range c.Nodes {
+		if n.Entry == nil {
+			continue
+		}
+		m := wanted.Maintenance
+		c.Nodes[i].Entry.Maintenance = &m
+	}
+	return c
+}

@@ -1,0 +1,336 @@
+// Package stacks is an environment's life: its record, its lease, and the one
+// executor that takes any walk, on any target.
+//
+// It knows levels, topologies and the engine; what is particular to a target it
+// asks the target for.
+package stacks
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+)
+
+// Home is where environments are kept on this machine.
+type Home string
+
+// dir is the directory of one environment.
+func (h Home) dir(app, env string) string {
+	return filepath.Join(string(h), "environments", app, env)
+}
+
+// Root is where a target keeps what belongs to one environment.
+func (h Home) Root(app, env string) string { return filepath.Join(h.dir(app, env), "local") }
+
+// Environments lists what is kept, as app and environment.
+func (h Home) Environments() ([][2]string, error) {
+	files, err := filepath.Glob(filepath.Join(h.dir("*", "*"), "record.json"))
+	if err != nil {
+		return nil, err
+	}
+	var all [][2]string
+	for _, f := range files {
+		env := filepath.Dir(f)
+		all = append(all, [2]string{filepath.Base(filepath.Dir(env)), filepath.Base(env)})
+	}
+	return all, nil
+}
+
+// Environment is one place where an application stands.
+type Environment struct {
+	home    Home
+	app     config.App
+	target  Target
+	secrets *engine.Secrets
+	stack   *engine.Stack
+	record  *Record           // never nil; a zero Version means that none is written yet
+	pins    map[string]string // all of them, decrypted
+	command string            // what the locks say that runs
+}
+
+// Error is something that a person can set right.
+type Error struct {
+	What, Hint string
+	Err        error
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.What + ": " + e.Err.Error()
+	}
+	return e.What
+}
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hints returns what to do about it.
+func (e *Error) Hints() string { return e.Hint }
+
+// Passphrase is where the passphrase of the secrets comes from; with neither
+// set, from a file of the environment, made with it.
+type Passphrase struct{ Value, File string }
+
+// Open prepares an environment, reading its record. Nothing is written.
+func Open(home Home, app config.App, target Target, pass Passphrase, command string) (*Environment, error) {
+	e := &Environment{home: home, app: app, target: target, command: command, pins: map[string]string{}}
+	r, err := readRecord(e.recordFile())
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		r = &Record{App: app.Name, Env: app.Env, Target: target.Name(), Dir: app.Dir}
+	} else if err := e.same(r); err != nil {
+		return nil, err
+	}
+	e.record = r
+	if r.Version != 0 {
+		if err := e.unlock(pass); err != nil {
+			return nil, err
+		}
+	} else if err := e.begin(pass); err != nil {
+		return nil, err
+	}
+	target.Use(e.pins)
+	e.stack, err = engine.Open(engine.Config{Store: string(home), Project: app.Name, Name: app.Env, Secrets: e.secrets,
+		Providers: target.Providers(), Table: target.Table()})
+	return e, err
+}
+
+// same refuses to take another project's environment for this one's.
+func (e *Environment) same(r *Record) error {
+	if r.Dir == e.app.Dir || e.app.Dir == "" && r.Dir == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(r.Dir, "scale.yaml")); r.Dir != "" && err != nil {
+		r.Dir = e.app.Dir // the project was moved
+		return nil
+	}
+	of := r.Dir
+	if of == "" {
+		of = "the built-in example"
+	}
+	return &Error{What: fmt.Sprintf("environment %s of an application called %s belongs to %s", r.Env, r.App, of),
+		Hint: "give this application another name, or use another --env or SCALE_HOME"}
+}
+
+func (e *Environment) path(name string) string {
+	return filepath.Join(e.home.dir(e.app.Name, e.app.Env), name)
+}
+func (e *Environment) recordFile() string     { return e.path("record.json") }
+func (e *Environment) passphraseFile() string { return e.path("passphrase") }
+func (e *Environment) lockFile() string       { return e.path("lock") }
+func (e *Environment) leaseFile() string      { return e.path("lease") }
+
+// unlock opens the secrets of a record that exists.
+func (e *Environment) unlock(pass Passphrase) error {
+	phrase, from, err := e.phrase(pass)
+	if errors.Is(err, os.ErrNotExist) {
+		return &Error{What: fmt.Sprintf("the passphrase of %s/%s is needed: neither SCALE_PASSPHRASE nor its file is there", e.app.Name, e.app.Env),
+			Hint: "set SCALE_PASSPHRASE, or put the passphrase into " + e.passphraseFile()}
+	}
+	if err != nil {
+		return err
+	}
+	e.secrets = engine.NewSecrets(phrase, e.record.Salt)
+	e.pins, err = e.record.allPins(e.secrets)
+	if errors.Is(err, engine.ErrPassphrase) {
+		return &Error{What: fmt.Sprintf("the passphrase from %s is not the one that %s/%s was made with", from, e.app.Name, e.app.Env), Err: err,
+			Hint: "set SCALE_PASSPHRASE to that one; without it the secrets in the state cannot be read"}
+	}
+	return err
+}
+
+func (e *Environment) phrase(pass Passphrase) (phrase, from string, err error) {
+	switch {
+	case pass.Value != "":
+		return pass.Value, "SCALE_PASSPHRASE", nil
+	case pass.File != "":
+		from = pass.File
+	default:
+		from = e.passphraseFile()
+	}
+	b, err := os.ReadFile(from)
+	if err == nil && strings.TrimSpace(string(b)) == "" {
+		err = &Error{What: from + " is empty", Hint: "put the passphrase into it, or set SCALE_PASSPHRASE"}
+	}
+	return strings.TrimSpace(string(b)), from, err
+}
+
+// begin makes the secrets of an environment that has no record yet. A passphrase
+// that was made up is written with the record, not before.
+func (e *Environment) begin(pass Passphrase) error {
+	phrase, _, err := e.phrase(pass)
+	if errors.Is(err, os.ErrNotExist) && pass.File == "" {
+		var b [24]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return err
+		}
+		phrase, err = hex.EncodeToString(b[:]), nil
+		e.record.made = phrase
+	} else if err != nil {
+		return &Error{What: "the passphrase cannot be read", Err: err, Hint: "set SCALE_PASSPHRASE or SCALE_PASSPHRASE_FILE"}
+	}
+	e.secrets = engine.NewSecrets(phrase, "")
+	return nil
+}
+
+// save writes the record, and with the first one the passphrase that was made up.
+func (e *Environment) save() error {
+	if err := os.MkdirAll(e.home.dir(e.app.Name, e.app.Env), dirMode()); err != nil {
+		return &Error{What: "the environment's directory cannot be made", Err: err, Hint: "set SCALE_HOME to a directory that you can write to"}
+	}
+	if e.record.made != "" {
+		if err := engine.WriteFile(e.passphraseFile(), []byte(e.record.made+"\n")); err != nil {
+			return fmt.Errorf("write the passphrase: %w", err)
+		}
+		e.record.made = ""
+	}
+	e.record.Version, e.record.Salt = recordVersion, e.secrets.Salt()
+	return e.record.write(e.recordFile(), e.secrets, e.pins)
+}
+
+// dirMode lets the unprivileged users of components pass through when we are
+// root, and nobody otherwise.
+func dirMode() os.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o711
+	}
+	return 0o700
+}
+
+// Lease takes the environment for a walk, waiting at most timeout for another
+// holder.
+func (e *Environment) Lease(ctx context.Context, timeout time.Duration, waiting func(engine.Holder)) (*engine.Lock, error) {
+	if err := os.MkdirAll(e.home.dir(e.app.Name, e.app.Env), dirMode()); err != nil {
+		return nil, &Error{What: "the environment's directory cannot be made", Err: err, Hint: "set SCALE_HOME to a directory that you can write to"}
+	}
+	return engine.Acquire(ctx, e.leaseFile(), e.app.Name+"/"+e.app.Env, e.command, timeout, waiting)
+}
+
+// Reload reads the record again, after a lease was waited for.
+func (e *Environment) Reload(pass Passphrase) error {
+	fresh, err := Open(e.home, e.app, e.target, pass, e.command)
+	if err != nil {
+		return err
+	}
+	*e = *fresh
+	return nil
+}
+
+// Locks say how the lease and the lock stand.
+func (e *Environment) Locks() (lease, lock engine.LockState, err error) {
+	lease, err = engine.Inspect(e.leaseFile())
+	lock, err2 := engine.Inspect(e.lockFile())
+	return lease, lock, errors.Join(err, err2)
+}
+
+// ReleaseStale clears what a dead holder left; a living one's is refused.
+func (e *Environment) ReleaseStale() (released []engine.Holder, err error) {
+	for _, file := range []string{e.leaseFile(), e.lockFile()} {
+		s, err := engine.Inspect(file)
+		if err != nil {
+			return released, err
+		}
+		if s.Held {
+			return released, &engine.LockedError{What: e.app.Name + "/" + e.app.Env, Holder: s.Holder}
+		}
+		if s.Stale {
+			if err := os.Truncate(file, 0); err != nil {
+				return released, err
+			}
+			released = append(released, s.Holder)
+		}
+	}
+	return released, nil
+}
+
+// Exists reports whether the environment has a record.
+func (e *Environment) Exists() bool { return e.record.Version != 0 }
+
+// Level is the level at which it stands.
+func (e *Environment) Level() int { return e.record.Topology.Level }
+
+// Topology is what stands.
+func (e *Environment) Topology() topology.Topology { return e.record.Topology.Clone() }
+
+// History is what was done, the oldest first.
+func (e *Environment) History() []Entry { return e.record.History }
+
+// Outputs are what the programs exported, and where to find the application.
+func (e *Environment) Outputs() (map[string]any, error) { return e.stack.Outputs() }
+
+// StateFile is the checkpoint's name.
+func (e *Environment) StateFile() string { return e.stack.File() }
+
+// Status says how the environment stands.
+func (e *Environment) Status(ctx context.Context) (plan.Status, error) {
+	r := e.record
+	s := plan.Status{Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), Level: r.Topology.Level, State: "absent"}
+	if !e.Exists() {
+		return s, nil
+	}
+	if err := e.target.Observe(ctx); err != nil {
+		return s, err
+	}
+	lease, _, err := e.Locks()
+	if err != nil {
+		return s, err
+	}
+	t := r.now()
+	s.URL, s.Supervisor = e.target.URL(t, e.pins), e.target.Supervisor()
+	s.Components, s.Data = e.target.Components(t, e.pins), e.target.Data(t)
+	s.State = overall(s.Components)
+	if r.Walk != nil {
+		s.Walk = fmt.Sprintf("%s to level %d, step %d of %d (%s)", r.Walk.Verb, r.Walk.To, r.Walk.At, r.Walk.Of, r.Walk.Step)
+		if !lease.Held {
+			s.Walk += "; unfinished: 'scale up' goes on from there"
+		}
+	}
+	if lease.Held {
+		s.State, s.Lock = "changing", lease.Holder.String()
+	}
+	return s, nil
+}
+
+func overall(cs []plan.Component) string {
+	running, healthy := 0, 0
+	for _, c := range cs {
+		if c.State != "stopped" {
+			running++
+		}
+		if c.Healthy {
+			healthy++
+		}
+	}
+	switch {
+	case len(cs) == 0:
+		return "down"
+	case running == 0:
+		return "stopped"
+	case healthy == len(cs):
+		return "up"
+	default:
+		return "degraded"
+	}
+}
+
+// Logs are the names of the components that have a log.
+func (e *Environment) Logs() ([]string, error) {
+	if !e.Exists() {
+		return nil, nil
+	}
+	return e.target.Logs(), nil
+}
+
+// LogFile is where a component's log is.
+func (e *Environment) LogFile(component string) string { return e.target.Log(component) }

@@ -1,0 +1,315 @@
+//go:build unix
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Agent supervises the components of one environment.
+type Agent struct {
+	dirs  Dirs
+	key   Key
+	build string
+	since time.Time
+	log   *slog.Logger
+	edges *edges
+
+	mu      sync.Mutex
+	procs   map[string]*supervised
+	specs   map[string]Edge // of the edges, for their status
+	adopted int
+	turns   map[string]*sync.Mutex // one change of a component at a time
+	quit    chan struct{}          // closed when the agent is to end
+	ending  sync.Once
+}
+
+func newAgent(d Dirs, k Key, build string, log io.Writer) *Agent {
+	a := &Agent{dirs: d, key: k, build: build, since: time.Now(), log: slog.New(slog.NewTextHandler(log, nil)),
+		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{})}
+	a.edges = newEdges(a.upstreams)
+	a.edges.registerNetwork()
+	return a
+}
+
+// upstreams are the addresses that take requests for a node: its healthy
+// instances, or its edge.
+func (a *Agent) upstreams(node string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var addrs []string
+	for _, s := range a.procs {
+		if s.spec.Node != node || s.spec.Port == 0 || s.spec.Once {
+			continue
+		}
+		if c := s.component(); c.State == Running && c.Healthy {
+			addrs = append(addrs, loopback(s.spec.Port))
+		}
+	}
+	for _, e := range a.specs {
+		if e.Node == node && e.Kind == "static" {
+			addrs = append(addrs, loopback(e.Port))
+		}
+	}
+	slices.Sort(addrs)
+	return addrs
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// turn serialises the changes of one component.
+func (a *Agent) turn(name string) func() {
+	a.mu.Lock()
+	t := a.turns[name]
+	if t == nil {
+		t = &sync.Mutex{}
+		a.turns[name] = t
+	}
+	a.mu.Unlock()
+	t.Lock()
+	return t.Unlock
+}
+
+func (a *Agent) proc(name string) *supervised {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.procs[name]
+}
+
+func (a *Agent) setProc(name string, s *supervised) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s == nil {
+		delete(a.procs, name)
+	} else {
+		a.procs[name] = s
+	}
+}
+
+// PutProcess makes a process run as described and waits until it is ready.
+// Asking again for what runs changes nothing.
+func (a *Agent) PutProcess(ctx context.Context, p Process, waiting func(string)) error {
+	defer a.turn(p.Name)()
+	old := a.proc(p.Name)
+	if p.Once && a.ranOnce(p) {
+		return nil
+	}
+	if old != nil && old.digest == p.Digest() {
+		if c := old.component(); c.State != Failed && c.State != Stopped {
+			return old.wait(ctx, waiting)
+		}
+	}
+	if old != nil {
+		old.end()
+	}
+	if err := a.key.write(a.dirs.spec(p.Name), sealed{Process: &p}); err != nil {
+		return fmt.Errorf("keep %s: %w", p.Name, err)
+	}
+	s := supervise(a.dirs, p, ident{}, false)
+	a.setProc(p.Name, s)
+	if err := s.wait(ctx, waiting); err != nil {
+		a.log.Warn("not ready", "component", p.Name, "error", err)
+		return err
+	}
+	if p.Once {
+		return os.WriteFile(a.dirs.done(p.Name), []byte(p.Digest()), 0o600)
+	}
+	return nil
+}
+
+// ranOnce reports whether a process that runs once has ended well, as it is now.
+func (a *Agent) ranOnce(p Process) bool {
+	b, err := os.ReadFile(a.dirs.done(p.Name))
+	return err == nil && string(b) == p.Digest()
+}
+
+// DeleteProcess ends a process for good; its log stays.
+func (a *Agent) DeleteProcess(name string) error {
+	defer a.turn(name)()
+	if s := a.proc(name); s != nil {
+		s.end()
+		a.setProc(name, nil)
+	} else {
+		sweep(context.Background(), a.dirs, name, time.Second)
+	}
+	return removeAll(a.dirs.spec(name), a.dirs.ident(name), a.dirs.done(name))
+}
+
+// PutEdge makes an edge as described.
+func (a *Agent) PutEdge(e Edge) error {
+	defer a.turn(e.Name)()
+	if err := a.key.write(a.dirs.spec(e.Name), sealed{Edge: &e}); err != nil {
+		return fmt.Errorf("keep %s: %w", e.Name, err)
+	}
+	if err := a.edges.put(e); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.specs[e.Name] = e
+	return nil
+}
+
+// DeleteEdge closes an edge.
+func (a *Agent) DeleteEdge(name string) error {
+	defer a.turn(name)()
+	a.mu.Lock()
+	delete(a.specs, name)
+	a.mu.Unlock()
+	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name)))
+}
+
+func removeAll(files ...string) error {
+	var errs []error
+	for _, f := range files {
+		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Status says how everything stands.
+func (a *Agent) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st := Status{PID: os.Getpid(), Build: a.build, Since: a.since, Adopted: a.adopted}
+	for _, s := range a.procs {
+		st.Components = append(st.Components, s.component())
+	}
+	for _, e := range a.specs {
+		c := Component{Name: e.Name, Node: e.Node, Kind: e.Kind, State: Running, Healthy: true, PID: os.Getpid(), Port: e.Port, Since: a.since}
+		if e.Maintenance != nil {
+			c.Detail = "answers with the maintenance page"
+		}
+		st.Components = append(st.Components, c)
+	}
+	slices.SortFunc(st.Components, func(x, y Component) int { return strings.Compare(x.Name, y.Name) })
+	return st
+}
+
+// recover takes up what an agent before this one kept. When any of it still
+// runs, that agent died alone: everything is brought back. When nothing does,
+// the machine has started anew, and things are left to the next 'up'.
+func (a *Agent) recover(handedOver bool) error {
+	kept, err := a.kept()
+	if err != nil {
+		return err
+	}
+	running := map[string]ident{}
+	for name, s := range kept {
+		if s.Process == nil {
+			continue
+		}
+		id, err := readIdent(a.dirs.ident(name))
+		if err != nil {
+			return err
+		}
+		if !id.alive() {
+			id = a.orphan(*s.Process)
+		}
+		if id.alive() {
+			running[name] = id
+		}
+	}
+	a.adopted = len(running)
+	if len(running) == 0 && !handedOver {
+		return nil
+	}
+	for name, s := range kept {
+		if s.Edge != nil {
+			if err := a.edges.put(*s.Edge); err != nil {
+				a.log.Error("edge not restored", "edge", name, "error", err)
+				continue
+			}
+			a.specs[name] = *s.Edge
+			continue
+		}
+		if s.Process.Once && running[name].PID == 0 {
+			continue // an interrupted one is asked for again by the next 'up'
+		}
+		a.procs[name] = supervise(a.dirs, *s.Process, running[name], true)
+	}
+	a.log.Info("recovered", "adopted", len(running), "kept", len(kept))
+	return nil
+}
+
+// orphan looks for a process that was started and whose file was not written.
+func (a *Agent) orphan(p Process) ident {
+	var oldest ident
+	for _, i := range marked(a.dirs.marker(p.Name)) {
+		if oldest.PID == 0 || i.Start < oldest.Start {
+			oldest = i
+		}
+	}
+	return oldest
+}
+
+func (a *Agent) kept() (map[string]sealed, error) {
+	files, err := filepath.Glob(filepath.Join(a.dirs.specs(), "*"))
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]sealed{}
+	for _, f := range files {
+		if strings.HasSuffix(f, ".tmp") {
+			continue
+		}
+		s, err := a.key.read(f)
+		if err != nil {
+			return nil, err
+		}
+		kept[filepath.Base(f)] = s
+	}
+	return kept, nil
+}
+
+// shutdown ends everything: backends before databases, edges first.
+func (a *Agent) shutdown() {
+	if err := a.edges.close(); err != nil {
+		a.log.Error("close the edges", "error", err)
+	}
+	for _, kind := range []string{"task", "backend", "database"} {
+		var wg sync.WaitGroup
+		for _, s := range a.each() {
+			if s.spec.Kind == kind {
+				wg.Go(s.end)
+			}
+		}
+		wg.Wait()
+	}
+}
+
+// retire leaves everything running for the next agent.
+func (a *Agent) retire() {
+	for _, s := range a.each() {
+		s.release()
+	}
+	if err := a.edges.close(); err != nil {
+		a.log.Error("close the edges", "error", err)
+	}
+}
+
+func (a *Agent) each() []*supervised {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []*supervised
+	for _, s := range a.procs {
+		all = append(all, s)
+	}
+	return all
+}
+
+func (a *Agent) stop() { a.ending.Do(func() { close(a.quit) }) }

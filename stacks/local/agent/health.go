@@ -1,0 +1,102 @@
+//go:build unix
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// probe asks a health path: no redirects followed, no connection kept.
+var probe = &http.Client{
+	Timeout:       2 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport:     &http.Transport{DisableKeepAlives: true, Proxy: nil},
+}
+
+// check returns "" when the process is healthy, or what it answered.
+func (h Health) check(ctx context.Context) string {
+	switch {
+	case h.HTTP != "":
+		return checkHTTP(ctx, h.HTTP)
+	case h.Postgres != "":
+		return checkPostgres(ctx, h.Postgres)
+	default:
+		return ""
+	}
+}
+
+func checkHTTP(ctx context.Context, url string) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err.Error()
+	}
+	req.Header.Set("User-Agent", "scale-health-check")
+	resp, err := probe.Do(req)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens on the port yet"
+	case err != nil && os.IsTimeout(err):
+		return "no answer within 2 s"
+	case err != nil:
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
+		return ""
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // what there is of it helps
+	return strings.TrimSpace(fmt.Sprintf("the last answer was %s %s", resp.Status, strings.Join(strings.Fields(string(body)), " ")))
+}
+
+func checkPostgres(ctx context.Context, dsn string) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, dsn)
+	if err == nil {
+		_ = c.Close(ctx)
+		return ""
+	}
+	var pg *pgconn.PgError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		return pg.Message
+	case errors.As(err, &op) && errors.Is(op, syscall.ECONNREFUSED):
+		return "nothing listens on the port yet"
+	default:
+		return "no answer" // pgx's own text quotes the connection string
+	}
+}
+
+// clearStalePostmaster removes a lock file whose process is not a PostgreSQL on
+// this directory: after a reboot its number may be another program's.
+func clearStalePostmaster(dataDir string) {
+	file := filepath.Join(dataDir, "postmaster.pid")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		return
+	}
+	cwd, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
+	if err == nil && cwd != dataDir || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		_ = os.Remove(file)
+	}
+}

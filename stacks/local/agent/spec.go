@@ -1,0 +1,167 @@
+// Package agent is the one long-running process of a local environment: it
+// supervises the components that are processes of their own, and holds the
+// edges (the public address and the static servers) itself.
+//
+// It outlives the command that started it, restarts what dies, keeps logs, and
+// takes processes down as groups. When it dies, the next one adopts what runs;
+// when a newer scale replaces it, it hands its listeners over. It listens on
+// loopback and on a socket that only its user can reach, and knows nothing of
+// topologies, levels or the engine.
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// Process is a component that is a process of its own.
+type Process struct {
+	Name string   `json:"name"` // web-use1-g1-1
+	Node string   `json:"node"` // web-use1-g1
+	Kind string   `json:"kind"` // backend, database, task
+	Argv []string `json:"argv"`
+	Env  []string `json:"env"` // KEY=VALUE, complete
+	Dir  string   `json:"dir"`
+	// User is whom it runs as when the agent is root; nil for the agent's own user.
+	User *User `json:"user,omitempty"`
+	Port int   `json:"port,omitempty"`
+
+	Health       Health        `json:"health"`
+	StartTimeout time.Duration `json:"startTimeout"` // until Health must hold
+	StopTimeout  time.Duration `json:"stopTimeout"`  // between Stop and KILL
+	Stop         string        `json:"stop"`         // TERM or INT: what asks it to end
+	// Once: it runs to its end, which must be a success, and is not started again.
+	Once bool `json:"once,omitempty"`
+}
+
+// User is an account of the machine.
+type User struct {
+	UID, GID uint32
+}
+
+// Health is how a process is known to be ready; at most one field is set.
+type Health struct {
+	HTTP     string `json:"http,omitempty"`     // a URL that must answer 2xx or 3xx
+	Postgres string `json:"postgres,omitempty"` // a connection string that must connect
+}
+
+// Digest names everything that makes the process what it is.
+func (p Process) Digest() string {
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(fmt.Sprintf("agent: a process has no JSON: %v", err)) // its types all have
+	}
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:8])
+}
+
+// Edge is an HTTP server that the agent holds itself.
+type Edge struct {
+	Name string `json:"name"`
+	Node string `json:"node"`
+	Kind string `json:"kind"` // entry, static
+	Port int    `json:"port"` // on 127.0.0.1
+
+	Routes      []Route      `json:"routes,omitempty"`      // of an entry
+	Root        string       `json:"root,omitempty"`        // of a static server: a directory
+	Prefix      string       `json:"prefix,omitempty"`      // stripped from paths below Root
+	Maintenance *Maintenance `json:"maintenance,omitempty"` // set: answers everything
+}
+
+// Route sends paths that start with Path to the healthy ones among processes of
+// the node To, or to the edge of that node.
+type Route struct {
+	Path string `json:"path"`
+	To   string `json:"to"`
+}
+
+// Maintenance is what an entry answers while what is behind it changes.
+type Maintenance struct {
+	Page       string `json:"page"`       // HTML
+	RetryAfter int    `json:"retryAfter"` // seconds
+}
+
+// The states of a component.
+const (
+	Running    = "running"
+	Starting   = "starting"
+	Restarting = "restarting" // it ended by itself, and is started again after a pause
+	Stopped    = "stopped"
+	Failed     = "failed"
+	Done       = "done" // of a process that runs once
+)
+
+// Component is how one process or edge stands.
+type Component struct {
+	Name     string    `json:"name"`
+	Node     string    `json:"node"`
+	Kind     string    `json:"kind"`
+	Digest   string    `json:"digest"`
+	State    string    `json:"state"`
+	Healthy  bool      `json:"healthy"`
+	PID      int       `json:"pid,omitempty"`
+	Port     int       `json:"port,omitempty"`
+	Restarts int       `json:"restarts"`
+	Since    time.Time `json:"since"`
+	Detail   string    `json:"detail,omitempty"`
+}
+
+// Status is how the whole environment stands.
+type Status struct {
+	PID        int         `json:"pid"`
+	Build      string      `json:"build"` // names the executable: another one may replace this agent
+	Since      time.Time   `json:"since"`
+	Adopted    int         `json:"adopted"` // processes that ran when the agent started
+	Components []Component `json:"components"`
+}
+
+// Component returns the one of that name.
+func (s Status) Component(name string) (Component, bool) {
+	for _, c := range s.Components {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return Component{}, false
+}
+
+// StartError says why a process did not become ready.
+type StartError struct {
+	Name string   `json:"name"`
+	What string   `json:"what"`
+	Log  []string `json:"log"` // its last lines
+}
+
+func (e *StartError) Error() string {
+	s := e.Name + " " + e.What
+	if len(e.Log) > 0 {
+		s += "; its last log lines:"
+		for _, l := range e.Log {
+			s += "\n    " + l
+		}
+	}
+	return s
+}
+
+// Dirs are the places of an environment that the agent uses.
+type Dirs struct{ Root string }
+
+// Run holds what describes running processes.
+func (d Dirs) Run() string { return filepath.Join(d.Root, "run") }
+
+// Logs holds a file a component.
+func (d Dirs) Logs() string { return filepath.Join(d.Root, "logs") }
+
+// Log is a component's log file.
+func (d Dirs) Log(name string) string { return filepath.Join(d.Logs(), name+".log") }
+
+func (d Dirs) specs() string            { return filepath.Join(d.Run(), "specs") }
+func (d Dirs) spec(name string) string  { return filepath.Join(d.specs(), name) }
+func (d Dirs) ident(name string) string { return filepath.Join(d.Run(), name+".pid") }
+func (d Dirs) done(name string) string  { return filepath.Join(d.Run(), name+".done") }
+func (d Dirs) lock() string             { return filepath.Join(d.Run(), "agent.lock") }
+func (d Dirs) socket() string           { return filepath.Join(d.Run(), "agent.sock") }

@@ -1,0 +1,190 @@
+//go:build unix
+
+package local
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// backend is a process an instance, after the migration of its release.
+func (p *program) backend(n topology.Node, c pulumi.Resource) error {
+	b, after := n.Backend, p.behind(n.ID)
+	dir := pulumi.StringInput(pulumi.String(b.Dir))
+	if b.Dir == "" {
+		for _, f := range p.t.LinkedFrom(n.ID, topology.Files) {
+			dir = p.made[f.ID][0].(*made).Path
+		}
+	}
+	if len(b.Migrate) > 0 {
+		m, err := p.resource(typeTask, n.ID+"-migrate", pulumi.Map{
+			"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(b.Migrate), "dir": dir, "env": p.environment(n, 0),
+			"release": pulumi.String(b.Release), "timeout": pulumi.Int(b.StartTimeout),
+		}, c, after)
+		if err != nil {
+			return err
+		}
+		after = append(after, m)
+	}
+	for i := range b.Instances {
+		name := instance(n.ID, i+1)
+		port := portOf(p.pins, name)
+		in, err := p.resource(typeInstance, name, pulumi.Map{
+			"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(b.Command), "dir": dir, "env": p.environment(n, port),
+			"port": pulumi.Int(port), "health": pulumi.String(b.Health), "release": pulumi.String(b.Release),
+			"startTimeout": pulumi.Int(b.StartTimeout), "stopTimeout": pulumi.Int(b.StopTimeout),
+		}, c, after)
+		if err != nil {
+			return err
+		}
+		p.made[n.ID] = append(p.made[n.ID], in)
+	}
+	return nil
+}
+
+// environment is what the application gets: the same names on every target. A
+// command that is no server has no port.
+func (p *program) environment(n topology.Node, port int) pulumi.Map {
+	env := pulumi.Map{
+		"SCALE_LEVEL": pulumi.String(strconv.Itoa(p.t.Level)), "SCALE_REGION": pulumi.String(n.Region), "SCALE_COLOR": pulumi.String(n.Backend.Color),
+		"HOST": pulumi.String("127.0.0.1"),
+	}
+	if port != 0 {
+		env["PORT"] = pulumi.String(strconv.Itoa(port))
+	}
+	for _, k := range slices.Sorted(maps.Keys(n.Backend.Env)) {
+		env[k] = pulumi.String(n.Backend.Env[k])
+	}
+	for _, k := range n.Backend.Secrets {
+		env[k] = p.secret(SecretKey(n.Backend.Service, k))
+	}
+	for _, db := range p.t.LinkedFrom(n.ID, topology.Database) {
+		u := pulumi.ToSecret(pulumi.String(databaseURL(portOf(p.pins, db.ID), appUser, p.pins[passwordKey(db.ID, appUser)], appName)))
+		env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = u, u // the leader reads too, until there are replicas
+	}
+	for _, s := range p.t.OfKind(topology.Static) {
+		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(s.Static.Prefix, "/") + "/")
+	}
+	return env
+}
+
+// ambient is what every process needs of the machine, and is no setting: a
+// change of it restarts nothing.
+func ambient() []string {
+	var env []string
+	for _, k := range []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"} {
+		if v, ok := os.LookupEnv(k); ok {
+			env = append(env, k+"="+v)
+		}
+	}
+	return env
+}
+
+// preflightBackend looks for the directory and the programs of a backend.
+func preflightBackend(n topology.Node) error {
+	b := n.Backend
+	if b.Dir != "" {
+		if info, err := os.Stat(b.Dir); err != nil || !info.IsDir() {
+			return &Error{What: fmt.Sprintf("service %s: its directory %s does not exist", b.Service, b.Dir), Hint: "'dir' is relative to scale.yaml"}
+		}
+	}
+	for _, argv := range [][]string{b.Command, b.Migrate} {
+		if len(argv) == 0 {
+			continue
+		}
+		if _, err := lookPath(argv[0], b.Dir); err != nil {
+			return &Error{What: fmt.Sprintf("service %s: there is no program %q", b.Service, argv[0]),
+				Hint: "build or install it first; a path is relative to " + or(b.Dir, "the environment's directory") + ", a bare name is looked for on PATH"}
+		}
+	}
+	return nil
+}
+
+// lookPath finds a program as a shell in dir would.
+func lookPath(name, dir string) (string, error) {
+	if strings.ContainsRune(name, filepath.Separator) && !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	return exec.LookPath(name)
+}
+
+// process is what the agent is asked to run for a task or an instance.
+func process(r engine.Request) (agent.Process, error) {
+	in := r.Inputs
+	dir := in["dir"].StringValue()
+	var argv []string
+	for _, w := range in["command"].ArrayValue() {
+		argv = append(argv, w.StringValue())
+	}
+	program, err := lookPath(argv[0], dir)
+	if err != nil {
+		return agent.Process{}, &Error{What: fmt.Sprintf("there is no program %q", argv[0]), Hint: "build or install it first"}
+	}
+	argv[0] = program
+	env := ambient()
+	for _, k := range in["env"].ObjectValue().StableKeys() {
+		env = append(env, string(k)+"="+in["env"].ObjectValue()[k].StringValue())
+	}
+	return agent.Process{Name: r.Name, Node: in["node"].StringValue(), Argv: argv, Env: env, Dir: dir}, nil
+}
+
+func seconds(v resource.PropertyValue) time.Duration {
+	if !v.IsNumber() {
+		return time.Minute
+	}
+	return time.Duration(v.NumberValue()) * time.Second
+}
+
+// putInstance runs one process of a backend until it answers.
+func (l *Local) putInstance(ctx context.Context, r engine.Request) error {
+	p, err := process(r)
+	if err != nil {
+		return err
+	}
+	p.Kind, p.Port = "backend", int(r.Inputs["port"].NumberValue())
+	p.Health = agent.Health{HTTP: fmt.Sprintf("http://127.0.0.1:%d%s", p.Port, r.Inputs["health"].StringValue())}
+	p.StartTimeout, p.StopTimeout, p.Stop = seconds(r.Inputs["startTimeout"]), seconds(r.Inputs["stopTimeout"]), "TERM"
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return c.PutProcess(ctx, p, r.Waiting)
+}
+
+// runTask runs a command to its end, once for what it is.
+func (l *Local) runTask(ctx context.Context, r engine.Request) error {
+	p, err := process(r)
+	if err != nil {
+		return err
+	}
+	p.Kind, p.Once, p.StartTimeout, p.StopTimeout = "task", true, seconds(r.Inputs["timeout"]), 10*time.Second
+	// What it was run for is part of what it is: another release runs it again.
+	p.Env = append(p.Env, "SCALE_RELEASE="+r.Inputs["release"].StringValue())
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return c.PutProcess(ctx, p, r.Waiting)
+}
+
+func or(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}

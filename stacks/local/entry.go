@@ -1,0 +1,64 @@
+//go:build unix
+
+package local
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/local/agent"
+	"github.com/scale-levels/scale/templates"
+)
+
+// entry is the public address. It comes last: what it sends requests to stands.
+func (p *program) entry(n topology.Node, c pulumi.Resource) error {
+	var routes pulumi.Array
+	for _, r := range n.Entry.Routes {
+		routes = append(routes, pulumi.Map{"path": pulumi.String(r.Path), "to": pulumi.String(r.To)})
+	}
+	in := pulumi.Map{"node": pulumi.String(n.ID), "port": pulumi.Int(portOf(p.pins, n.ID)), "routes": routes}
+	if m := n.Entry.Maintenance; m != nil {
+		in["maintenance"] = pulumi.Map{"page": pulumi.String(m.Page), "retryAfter": pulumi.Int(m.RetryAfter)}
+	}
+	e, err := p.resource(typeEntry, n.ID, in, c, p.behind(n.ID))
+	p.made[n.ID] = append(p.made[n.ID], e)
+	return err
+}
+
+func (l *Local) putEntry(ctx context.Context, r engine.Request) error {
+	in := r.Inputs
+	e := agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "entry", Port: int(in["port"].NumberValue())}
+	for _, v := range in["routes"].ArrayValue() {
+		o := v.ObjectValue()
+		e.Routes = append(e.Routes, agent.Route{Path: o["path"].StringValue(), To: o["to"].StringValue()})
+	}
+	if m := in["maintenance"]; m.IsObject() {
+		page, err := maintenancePage(m.ObjectValue()["page"].StringValue())
+		if err != nil {
+			return err
+		}
+		e.Maintenance = &agent.Maintenance{Page: page, RetryAfter: int(m.ObjectValue()["retryAfter"].NumberValue())}
+	}
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return c.PutEdge(ctx, e)
+}
+
+// maintenancePage is the project's own page, or ours.
+func maintenancePage(file string) (string, error) {
+	if file == "" {
+		return templates.MaintenancePage()
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", &Error{What: fmt.Sprintf("the maintenance page %s cannot be read", file), Err: err, Hint: "'maintenance.page' is relative to scale.yaml"}
+	}
+	return string(b), nil
+}

@@ -1,0 +1,161 @@
+//go:build unix
+
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// gatePatience is how long a gate waits for what it asks.
+const gatePatience = 30 * time.Second
+
+// Gate returns when what a step promised holds, or why it does not. A gate that
+// is not known holds: the step promised nothing that could be looked at.
+func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins Pins, waiting func(string)) error {
+	switch gate {
+	case "closed":
+		return l.closed(ctx, t, pins, waiting)
+	case "healthy":
+		return l.healthy(ctx, t, waiting)
+	case "answers":
+		return l.answers(ctx, t, pins, waiting)
+	case "stopped", "empty":
+		return l.stopped(ctx)
+	default:
+		return nil
+	}
+}
+
+// closed holds when the public address answers with the maintenance page.
+func (l *Local) closed(ctx context.Context, t topology.Topology, pins Pins, waiting func(string)) error {
+	return l.ask(ctx, l.URL(t, pins)+"/", waiting, "the maintenance page", func(r *http.Response) bool {
+		return r.StatusCode == http.StatusServiceUnavailable && r.Header.Get("Retry-After") != ""
+	})
+}
+
+// answers holds when the public address answers the health path of every
+// service, through the entry.
+func (l *Local) answers(ctx context.Context, t topology.Topology, pins Pins, waiting func(string)) error {
+	if err := l.healthy(ctx, t, waiting); err != nil {
+		return err
+	}
+	for _, n := range t.OfKind(topology.Backend) {
+		path, ok := reachablePath(t, n)
+		if !ok {
+			continue // the entry has no way to its health path: every instance answered it directly
+		}
+		url := l.URL(t, pins) + path
+		err := l.ask(ctx, url, waiting, "an answer", func(r *http.Response) bool { return r.StatusCode >= 200 && r.StatusCode < 400 })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reachablePath is the health path of a backend, when the entry routes it there.
+func reachablePath(t topology.Topology, b topology.Node) (string, bool) {
+	best, to := -1, ""
+	for _, e := range t.OfKind(topology.Entry) {
+		for _, r := range e.Entry.Routes {
+			p := strings.TrimSuffix(r.Path, "/")
+			if (b.Backend.Health == p || strings.HasPrefix(b.Backend.Health, p+"/")) && len(p) > best {
+				best, to = len(p), r.To
+			}
+		}
+	}
+	return b.Backend.Health, to == b.ID
+}
+
+// healthy holds when every instance of every backend is.
+func (l *Local) healthy(ctx context.Context, t topology.Topology, waiting func(string)) error {
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return l.until(ctx, waiting, func() (string, error) {
+		st, err := c.Status(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, n := range t.OfKind(topology.Backend) {
+			for i := range n.Backend.Instances {
+				name := instance(n.ID, i+1)
+				if comp, _ := st.Component(name); comp.State != agent.Running || !comp.Healthy {
+					return fmt.Sprintf("%s is %s: %s", name, or(comp.State, "not there"), or(comp.Detail, "not healthy")), nil
+				}
+			}
+		}
+		return "", nil
+	})
+}
+
+// stopped holds when nothing but data is left; the agent leaves too.
+func (l *Local) stopped(ctx context.Context) error {
+	if err := l.quiet(ctx); err != nil {
+		return err
+	}
+	if agent.Alive(l.dirs) {
+		return errors.New("a component still runs")
+	}
+	return nil
+}
+
+func (l *Local) ask(ctx context.Context, url string, waiting func(string), want string, good func(*http.Response) bool) error {
+	client := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
+	return l.until(ctx, waiting, func() (string, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return "", err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return fmt.Sprintf("%s: %v", url, errors.Unwrap(err)), nil
+		}
+		defer resp.Body.Close()
+		if !good(resp) {
+			return fmt.Sprintf("%s answers %s, not %s", url, resp.Status, want), nil
+		}
+		return "", nil
+	})
+}
+
+// until asks again until there is nothing left to wait for.
+func (l *Local) until(ctx context.Context, waiting func(string), ask func() (string, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, gatePatience)
+	defer cancel()
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for last, told := "", time.Now(); ; {
+		what, err := ask()
+		switch {
+		case what == "" && err == nil:
+			return nil
+		case err != nil && ctx.Err() == nil:
+			return err
+		case ctx.Err() == nil:
+			last = what
+		}
+		if time.Since(told) > 500*time.Millisecond {
+			waiting(last)
+			told = time.Now()
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("after %s: %s", gatePatience, last)
+			}
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,264 @@
+//go:build unix
+
+// Package local makes a topology real as processes on this machine: a file a
+// component kind, the provider that manages them, and under agent/ the process
+// that keeps them running.
+//
+// It knows topologies and the engine's provider interface; it knows nothing of
+// levels, walks or records.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// Config says where an environment's parts lie and who runs its agent.
+type Config struct {
+	Root    string   // the environment's own directory
+	Agent   []string // the command that runs the agent; " --takeover" is added to replace one
+	Build   string   // names the executable that Agent starts
+	Example fs.FS    // static files of the built-in example
+}
+
+// Local is the target of one environment.
+type Local struct {
+	Config
+	dirs agent.Dirs
+
+	mu     sync.Mutex
+	client *agent.Client // nil until it is needed
+	seen   agent.Status  // as of the last Observe
+	pins   Pins
+}
+
+// New is the local target of an environment; nothing is started.
+func New(c Config) *Local { return &Local{Config: c, dirs: agent.Dirs{Root: c.Root}} }
+
+// Name is what scale.yaml calls the target.
+func (l *Local) Name() string { return "local" }
+
+// Table is what planning must know of the target's types.
+func (l *Local) Table() plan.Table { return Table }
+
+// Providers serve the target's types.
+func (l *Local) Providers() map[string]engine.ProviderFactory {
+	return map[string]engine.ProviderFactory{"local": func() engine.Provider { return &provider{l} }}
+}
+
+// Use hands the pins over before anything else is asked.
+func (l *Local) Use(p Pins) { l.pins = p }
+
+// Observe looks at what runs. An agent that died while its components live is
+// started again and adopts them; when nothing lives, nothing is started.
+func (l *Local) Observe(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, st, err := agent.Connect(ctx, l.dirs)
+	if errors.Is(err, agent.ErrNotRunning) {
+		if !agent.Alive(l.dirs) {
+			l.client, l.seen = nil, agent.Status{}
+			return nil
+		}
+		if c, err = l.start(ctx); err == nil {
+			st, err = c.Status(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	l.client, l.seen = c, st
+	return nil
+}
+
+// start starts an agent; the caller holds the mutex.
+func (l *Local) start(ctx context.Context, more ...string) (*agent.Client, error) {
+	key, err := agent.ParseKey(l.pins[agentKey])
+	if err != nil {
+		return nil, err
+	}
+	return agent.Start(ctx, l.dirs, append(append([]string(nil), l.Agent...), more...), key)
+}
+
+// running returns the agent, started if need be, replaced if it is another build.
+func (l *Local) running(ctx context.Context) (*agent.Client, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client != nil && l.seen.Build == l.Build {
+		return l.client, nil
+	}
+	c, st, err := agent.Connect(ctx, l.dirs)
+	switch {
+	case errors.Is(err, agent.ErrNotRunning):
+		c, err = l.start(ctx)
+	case err == nil && st.Build != l.Build:
+		c, err = l.start(ctx, "--takeover")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st, err = c.Status(ctx); err != nil {
+		return nil, err
+	}
+	l.client, l.seen = c, st
+	return c, nil
+}
+
+// component asks how one component stands now.
+func (l *Local) component(ctx context.Context, name string) (agent.Component, bool, error) {
+	l.mu.Lock()
+	c := l.client
+	l.mu.Unlock()
+	if c == nil {
+		return agent.Component{}, false, nil
+	}
+	st, err := c.Status(ctx)
+	if errors.Is(err, agent.ErrNotRunning) {
+		return agent.Component{}, false, nil
+	}
+	if err != nil {
+		return agent.Component{}, false, err
+	}
+	found, ok := st.Component(name)
+	return found, ok, nil
+}
+
+// Preflight looks for what would make a change fail before anything is changed:
+// programs that are not installed, commands that do not exist, directories that
+// cannot be written to, a full disk.
+func (l *Local) Preflight(t topology.Topology) error {
+	if err := os.MkdirAll(l.Root, dirMode()); err != nil {
+		return &Error{What: "the environment's directory cannot be made", Err: err, Hint: "set SCALE_HOME to a directory that you can write to"}
+	}
+	if f, err := os.CreateTemp(l.Root, ".probe-*"); err != nil {
+		return &Error{What: l.Root + " cannot be written to", Err: errors.Unwrap(err), Hint: "set SCALE_HOME to a directory that you can write to"}
+	} else if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return err
+	}
+	if err := roomFor(l.Root); err != nil {
+		return err
+	}
+	for _, n := range t.Nodes {
+		var err error
+		switch {
+		case n.Database != nil && !n.Database.Stopped:
+			err = l.preflightDatabase(n)
+		case n.Backend != nil:
+			err = preflightBackend(n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leastRoom is what a database needs to be made: a fresh PostgreSQL 15 takes
+// 39 MB and one 16 MB segment of its log, and grows before it is first cleaned.
+const leastRoom = 128 << 20
+
+func roomFor(dir string) error {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return nil // a system that cannot tell does not stop us
+	}
+	if room := uint64(st.Bavail) * uint64(st.Bsize); room < leastRoom {
+		return &Error{What: fmt.Sprintf("the disk is full: %d MB are left under %s, and at least %d are needed", room>>20, dir, leastRoom>>20),
+			Hint: "make room, or set SCALE_HOME to a directory on another disk"}
+	}
+	return nil
+}
+
+// dirMode lets the database's unprivileged user pass through our directories
+// when we are root, and nobody otherwise.
+func dirMode() os.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o711
+	}
+	return 0o700
+}
+
+// Clean removes what is left of an environment whose resources are gone: the
+// agent, logs, old releases. Nothing that holds data is among it.
+func (l *Local) Clean(ctx context.Context) error {
+	if err := l.quiet(ctx); err != nil {
+		return err
+	}
+	return os.RemoveAll(l.Root)
+}
+
+// quiet ends the agent.
+func (l *Local) quiet(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, _, err := agent.Connect(ctx, l.dirs)
+	if errors.Is(err, agent.ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.client, l.seen = nil, agent.Status{}
+	return c.Shutdown(ctx)
+}
+
+// URL is the public address of a topology, "" when it has none.
+func (l *Local) URL(t topology.Topology, p Pins) string {
+	for _, n := range t.OfKind(topology.Entry) {
+		return fmt.Sprintf("http://127.0.0.1:%d", portOf(p, n.ID))
+	}
+	return ""
+}
+
+// Log is the log file of a component.
+func (l *Local) Log(name string) string { return l.dirs.Log(name) }
+
+// Logs are the names of all components that have a log.
+func (l *Local) Logs() []string {
+	files, err := filepath.Glob(filepath.Join(l.dirs.Logs(), "*.log"))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, filepath.Base(f[:len(f)-len(".log")]))
+	}
+	return names
+}
+
+// Program is the Pulumi program of a topology: a file of this package a kind of node.
+func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
+	return func(ctx *pulumi.Context) error {
+		p := &program{ctx: ctx, t: t, pins: pins, made: map[string][]pulumi.Resource{}}
+		// What is depended on comes first.
+		for _, kind := range []topology.Kind{topology.Database, topology.Files, topology.Static, topology.Backend, topology.Entry} {
+			for _, n := range t.OfKind(kind) {
+				if err := p.node(n); err != nil {
+					return fmt.Errorf("%s: %w", n.ID, err)
+				}
+			}
+		}
+		if url := l.URL(t, pins); url != "" {
+			ctx.Export("url", pulumi.String(url))
+		}
+		var regions []string
+		for _, r := range t.Regions {
+			regions = append(regions, r.Name)
+		}
+		ctx.Export("regions", pulumi.ToStringArray(regions))
+		return nil
+	}
+}

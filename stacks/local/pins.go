@@ -1,0 +1,182 @@
+//go:build unix
+
+package local
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// Pins are facts that are chosen once and kept in the record: ports, passwords,
+// the agent's key. A key that starts with "secret:" is kept encrypted.
+type Pins = map[string]string
+
+const agentKey = "secret:agent-key"
+
+func portKey(name string) string           { return "port:" + name }
+func passwordKey(node, user string) string { return "secret:password:" + node + ":" + user }
+
+// SecretKey is the pin of an application's own secret.
+func SecretKey(service, name string) string { return "secret:env:" + service + ":" + name }
+
+func portOf(p Pins, name string) int {
+	n, err := strconv.Atoi(p[portKey(name)])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// instance is the name of the i-th process of a backend, from 1.
+func instance(node string, i int) string { return fmt.Sprintf("%s-%d", node, i) }
+
+// listening are the names that need a port in a topology.
+func listening(t topology.Topology) []string {
+	var names []string
+	for _, n := range t.Nodes {
+		switch n.Kind {
+		case topology.Backend:
+			for i := range n.Backend.Instances {
+				names = append(names, instance(n.ID, i+1))
+			}
+		case topology.Entry, topology.Static:
+			names = append(names, n.ID)
+		case topology.Database:
+			if !n.Database.Stopped {
+				names = append(names, n.ID)
+			}
+		}
+	}
+	return names
+}
+
+// Pin chooses what the topology needs and the pins lack. A port that another
+// program has taken since is chosen anew, except that of the public address,
+// which people know. public, when not 0, is the port that was asked for.
+func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string, err error) {
+	if pins[agentKey] == "" {
+		k, err := agent.NewKey()
+		if err != nil {
+			return nil, err
+		}
+		pins[agentKey] = k.String()
+	}
+	for _, n := range t.OfKind(topology.Database) {
+		for _, user := range []string{admin, appUser} {
+			if k := passwordKey(n.ID, user); pins[k] == "" {
+				if pins[k], err = password(); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	used := map[int]bool{}
+	for _, name := range listening(t) {
+		used[portOf(pins, name)] = true
+	}
+	for _, name := range listening(t) {
+		n, isNode := t.Node(name)
+		entry := isNode && n.Kind == topology.Entry
+		port := portOf(pins, name)
+		if entry && public != 0 {
+			port = public
+			pins[portKey(name)] = strconv.Itoa(port)
+		}
+		if port != 0 && (l.runs(name) || free(port)) {
+			continue
+		}
+		if port != 0 && entry {
+			return nil, portTaken(port)
+		}
+		fresh, err := choose(used)
+		if err != nil {
+			return nil, err
+		}
+		used[fresh] = true
+		pins[portKey(name)] = strconv.Itoa(fresh)
+		if port != 0 {
+			moved = append(moved, fmt.Sprintf("port %d of %s is taken by another program; it moves to %d", port, name, fresh))
+		}
+	}
+	return moved, nil
+}
+
+// runs reports whether the component of that name is one of ours and listens now.
+func (l *Local) runs(name string) bool {
+	c, ok := l.seen.Component(name)
+	return ok && (c.State == agent.Running || c.State == agent.Starting || c.State == agent.Restarting)
+}
+
+// firstPort and lastPort bound the ports that are chosen: below the ones that
+// systems give to outgoing connections (32768 on Linux, 49152 by RFC 6335).
+const firstPort, lastPort = 20000, 30000
+
+// choose finds a free port, starting anywhere so that environments that are
+// made at the same time rarely meet.
+func choose(used map[int]bool) (int, error) {
+	var b [2]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, err
+	}
+	start := (int(b[0])<<8 | int(b[1])) % (lastPort - firstPort)
+	for i := range lastPort - firstPort {
+		p := firstPort + (start+i)%(lastPort-firstPort)
+		if !used[p] && free(p) {
+			return p, nil
+		}
+	}
+	return 0, errors.New("no port is free between 20000 and 30000")
+}
+
+// free tries a plain listener: one with SO_REUSEPORT would not notice another.
+func free(port int) bool {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+func portTaken(port int) error {
+	return &Error{
+		What: fmt.Sprintf("port %d, the public address, is taken by another program", port),
+		Hint: fmt.Sprintf("end that program ('ss -ltnp sport = :%d' or 'lsof -i :%d' names it), or choose another with --port", port, port),
+	}
+}
+
+// password is 24 random bytes in letters that need no quoting in a URL.
+func password() (string, error) {
+	var b [24]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// Secrets takes the values of the application's own secrets from the
+// environment of the command, or leaves the ones that are kept.
+func (l *Local) Secrets(t topology.Topology, pins Pins) error {
+	for _, n := range t.OfKind(topology.Backend) {
+		for _, name := range slices.Sorted(slices.Values(n.Backend.Secrets)) {
+			k := SecretKey(n.Backend.Service, name)
+			if v, ok := os.LookupEnv(name); ok {
+				pins[k] = v
+			}
+			if _, ok := pins[k]; !ok {
+				return &Error{What: fmt.Sprintf("the secret %s of service %s has no value", name, n.Backend.Service),
+					Hint: "set it in the environment of this command: " + name + "=… scale up"}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+//go:build unix
+
+package local
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
+	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// provider manages the resources of the local target. It finds a resource by
+// its name, so that one which a killed run had begun is taken up and not made twice.
+type provider struct{ l *Local }
+
+func text(s string) resource.PropertyValue { return resource.NewStringProperty(s) }
+
+// Check implements engine.Provider.
+func (p *provider) Check(_ context.Context, r engine.Request) (resource.PropertyMap, []engine.Failure, error) {
+	return r.Inputs, engine.CheckByTable(Table, r), nil
+}
+
+// Diff implements engine.Provider.
+func (p *provider) Diff(_ context.Context, r engine.Request) (engine.Diff, error) {
+	return engine.DiffByTable(Table, r), nil
+}
+
+// Create implements engine.Provider.
+func (p *provider) Create(ctx context.Context, r engine.Request) (string, resource.PropertyMap, error) {
+	switch r.Type {
+	case typeDataDirectory:
+		out, err := p.l.createDataDirectory(ctx, r)
+		return r.Name, out, err
+	case typeFiles:
+		out, err := p.l.createFiles(ctx, r)
+		return r.Name, out, err
+	}
+	out, err := p.put(ctx, r)
+	if err != nil && !r.Preview {
+		// What never worked is not left behind; its log is.
+		err = errors.Join(err, p.Delete(context.WithoutCancel(ctx), r))
+	}
+	return r.Name, out, err
+}
+
+// Update implements engine.Provider.
+func (p *provider) Update(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
+	if r.Type == typeDataDirectory || r.Type == typeFiles {
+		out := r.Olds.Copy() // nothing of these changes in place but what is not watched
+		for k, v := range r.Inputs {
+			out[k] = v
+		}
+		return out, nil
+	}
+	return p.put(ctx, r)
+}
+
+// put makes a part that runs be as described.
+func (p *provider) put(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
+	out := outputs(r)
+	if r.Preview {
+		return out, nil
+	}
+	switch r.Type {
+	case typePostgres:
+		return out, p.l.putPostgres(ctx, r)
+	case typeTask:
+		return out, p.l.runTask(ctx, r)
+	case typeInstance:
+		return out, p.l.putInstance(ctx, r)
+	case typeStatic:
+		return out, p.l.putStatic(ctx, r)
+	case typeEntry:
+		return out, p.l.putEntry(ctx, r)
+	}
+	return nil, errors.New("there is no resource type " + r.Type)
+}
+
+func outputs(r engine.Request) resource.PropertyMap {
+	out := r.Inputs.Copy()
+	switch {
+	case r.Type == typeTask:
+		out["done"] = text("true")
+	case len(Table[r.Type].State) > 0:
+		out[engine.StateKey] = text(Table[r.Type].State[0])
+	}
+	return out
+}
+
+// Read implements engine.Provider. A part that does not run says "stopped",
+// never "gone": its data may be there.
+func (p *provider) Read(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
+	switch r.Type {
+	case typeDataDirectory:
+		return p.l.readDataDirectory(r), nil
+	case typeFiles:
+		return p.l.readFiles(r), nil
+	case typeTask:
+		if _, done := r.Olds["done"]; !done {
+			return nil, nil // it was interrupted, and runs again
+		}
+		return r.Olds, nil
+	}
+	r.Inputs = r.OldInputs
+	out := outputs(r)
+	c, ok, err := p.l.component(ctx, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || c.State == agent.Stopped || c.State == agent.Failed {
+		out[engine.StateKey] = text(stopped)
+	}
+	return out, nil
+}
+
+// Delete implements engine.Provider.
+func (p *provider) Delete(ctx context.Context, r engine.Request) error {
+	switch r.Type {
+	case typeDataDirectory:
+		return deleteDirectory(p.l.dataDir(r.Name))
+	case typeFiles:
+		return deleteDirectory(p.l.filesDir(r.Name))
+	}
+	c, err := p.l.running(ctx)
+	if err != nil {
+		return err
+	}
+	switch r.Type {
+	case typeStatic:
+		return p.l.deleteStatic(ctx, r.Name)
+	case typeEntry:
+		return c.DeleteEdge(ctx, r.Name)
+	default:
+		return c.DeleteProcess(ctx, r.Name)
+	}
+}
+
+// Invoke implements engine.Provider.
+func (p *provider) Invoke(context.Context, string, resource.PropertyMap) (resource.PropertyMap, error) {
+	return nil, errors.New("the local provider has no functions")
+}

@@ -1,0 +1,97 @@
+//go:build unix
+
+package local
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// Components are how the parts of a topology stand, as of the last Observe: the
+// ones that should be there and are not are stopped.
+func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
+	var cs []plan.Component
+	for _, name := range listening(t) {
+		c, ok := l.seen.Component(name)
+		pc := plan.Component{Name: name, Node: or(c.Node, nodeOf(t, name)), Kind: string(kindOf(t, name)), State: agent.Stopped,
+			Address: fmt.Sprintf("127.0.0.1:%d", portOf(pins, name))}
+		if ok {
+			pc.State, pc.Healthy, pc.PID, pc.Restarts, pc.Detail = c.State, c.Healthy, c.PID, c.Restarts, c.Detail
+			since := c.Since.Truncate(time.Second)
+			pc.Since = &since
+		}
+		cs = append(cs, pc)
+	}
+	return cs
+}
+
+func nodeOf(t topology.Topology, name string) string {
+	for _, n := range t.Nodes {
+		if n.ID == name {
+			return n.ID
+		}
+		if n.Backend != nil {
+			for i := range n.Backend.Instances {
+				if instance(n.ID, i+1) == name {
+					return n.ID
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func kindOf(t topology.Topology, name string) topology.Kind {
+	n, _ := t.Node(nodeOf(t, name))
+	return n.Kind
+}
+
+// Supervisor says what keeps the components running.
+func (l *Local) Supervisor() string {
+	if l.seen.PID == 0 {
+		return "no agent is running"
+	}
+	s := fmt.Sprintf("agent, pid %d, since %s", l.seen.PID, l.seen.Since.Local().Format("2006-01-02 15:04:05"))
+	if l.seen.Adopted > 0 {
+		s += fmt.Sprintf("; it adopted %d running components", l.seen.Adopted)
+	}
+	return s
+}
+
+// Data is where data lies, and how much.
+func (l *Local) Data(t topology.Topology) []plan.DataPlace {
+	var ps []plan.DataPlace
+	for _, n := range t.Nodes {
+		name := n.ID
+		switch n.Kind {
+		case topology.Database:
+			name += "-data"
+		case topology.Files:
+		default:
+			continue
+		}
+		dir := l.dataDir(name)
+		ps = append(ps, plan.DataPlace{Name: name, Place: dir, Bytes: size(dir)})
+	}
+	return ps
+}
+
+func size(dir string) int64 {
+	var n int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { // what cannot be read counts nothing
+		if err != nil {
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}

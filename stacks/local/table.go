@@ -1,0 +1,62 @@
+package local
+
+import (
+	"time"
+
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/stacks/engine"
+)
+
+// The resource types of the local target.
+const (
+	typeDataDirectory = "local:index:DataDirectory" // a database's files
+	typePostgres      = "local:index:Postgres"      // the server on them
+	typeFiles         = "local:index:FilesDirectory"
+	typeTask          = "local:index:Task"     // a command that runs to its end
+	typeInstance      = "local:index:Instance" // one process of a backend
+	typeStatic        = "local:index:StaticServer"
+	typeEntry         = "local:index:Entry"
+)
+
+const (
+	measured = "docs/performance.md, walk times; 2 cores, PostgreSQL 15.18"
+	running  = "running"
+	stopped  = "stopped"
+	present  = "present"
+)
+
+// Table is what planning, guarding and rehearsing must know of the types.
+var Table = plan.Table{
+	typeDataDirectory: {
+		HoldsData: true, Required: []string{"node", "engine", "adminPassword"}, Replaces: []string{"engine"},
+		Unwatched: []string{"adminPassword"}, Outputs: map[string]string{"path": "/data", "major": "15"},
+		State: []string{present, engine.Missing}, Create: 450 * time.Millisecond, Delete: 50 * time.Millisecond, Source: measured,
+	},
+	typePostgres: {
+		Required: []string{"node", "data", "major", "port", "size", "adminPassword", "user", "database", "password"},
+		State:    []string{running, stopped}, Create: 80 * time.Millisecond, Update: 120 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typeFiles: {
+		HoldsData: true, Required: []string{"node"}, Outputs: map[string]string{"path": "/files"},
+		State: []string{present, engine.Missing}, Create: 5 * time.Millisecond, Delete: 20 * time.Millisecond, Source: measured,
+	},
+	typeTask: {
+		Required: []string{"node", "command", "dir", "env", "release"}, Optional: []string{"timeout"},
+		Unwatched: []string{"timeout"}, Outputs: map[string]string{"done": "true"},
+		Create: time.Second, Update: time.Second, Source: "a guess: it depends on the command",
+	},
+	typeInstance: {
+		Required:  []string{"node", "command", "dir", "env", "port", "health", "startTimeout", "stopTimeout", "release"},
+		Unwatched: []string{"startTimeout"},
+		State:     []string{running, stopped}, Create: 150 * time.Millisecond, Update: 200 * time.Millisecond, Delete: 50 * time.Millisecond,
+		Source: measured,
+	},
+	typeStatic: {
+		Required: []string{"node", "dir", "prefix", "port", "release"},
+		State:    []string{running, stopped}, Create: 20 * time.Millisecond, Update: 20 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
+	},
+	typeEntry: {
+		Required: []string{"node", "port", "routes"}, Optional: []string{"maintenance"},
+		State: []string{running, stopped}, Create: 10 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
+	},
+}

@@ -1,0 +1,269 @@
+package stacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/levels"
+	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/rehearsal"
+)
+
+// Goal is where a walk leads.
+type Goal struct {
+	Verb       string // up or down
+	Level      int    // of an up; 0 keeps the level that stands, or the lowest
+	Port       int    // of the public address; 0: as it was, or any
+	DeleteData bool   // of a down
+	// AllowDataLoss names resources that may lose their data.
+	AllowDataLoss []string
+}
+
+// wanted is the topology of a goal.
+func (e *Environment) wanted(g Goal) (topology.Topology, error) {
+	now := e.record.now()
+	switch {
+	case g.Verb == "down" && g.DeleteData:
+		return levels.Gone(now), nil
+	case g.Verb == "down":
+		return levels.Down(now), nil
+	}
+	level := g.Level
+	if level == 0 {
+		level = e.record.Topology.Level
+	}
+	if level == 0 {
+		level = max(e.app.Level, 1)
+	}
+	app := e.app
+	if err := digestSources(&app); err != nil {
+		return topology.Topology{}, err
+	}
+	return levels.Build(app, level, now)
+}
+
+// Plan says how to come to the goal and what that does, changing nothing.
+func (e *Environment) Plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Plan, error) {
+	p, _, err := e.plan(ctx, g, sink)
+	return p, err
+}
+
+func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Plan, []levels.Step, error) {
+	now := e.record.now()
+	p := plan.Plan{Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), From: e.record.Topology.Level, Made: time.Now()}
+	wanted, err := e.wanted(g)
+	if err != nil {
+		return p, nil, err
+	}
+	p.To = wanted.Level
+	if e.record.Walk != nil {
+		p.Found = append(p.Found, e.record.Walk.found())
+	}
+	if err := e.target.Observe(ctx); err != nil {
+		return p, nil, err
+	}
+	if g.Verb == "up" {
+		if err := e.target.Preflight(wanted); err != nil {
+			return p, nil, err
+		}
+		if err := e.target.Secrets(wanted, e.pins); err != nil {
+			return p, nil, err
+		}
+		moved, err := e.target.Pin(wanted, e.pins, g.Port)
+		if err != nil {
+			return p, nil, err
+		}
+		p.Found = append(p.Found, moved...)
+	}
+	steps := levels.Walk(now, wanted)
+	p.Steps, err = e.preview(ctx, &p, steps, sink)
+	if err != nil {
+		return p, nil, err
+	}
+	if behind := changed(p.Steps, "close", "open"); len(steps) > 1 && steps[0].ID == "close" && !behind {
+		// Nothing behind the entry changes, so that it need not close; it may have been left closed.
+		steps = []levels.Step{{ID: "update", Title: "Bring everything to what is wanted", Gate: levels.GateAnswers, Topology: wanted}}
+		if p.Steps, err = e.preview(ctx, &p, steps, sink); err != nil {
+			return p, nil, err
+		}
+	}
+	p.Steps = slices.DeleteFunc(p.Steps, func(s plan.Step) bool { return len(s.Changes) == 0 })
+	for _, s := range p.Steps {
+		if s.Closed {
+			p.Downtime += s.Expect
+		}
+	}
+	p.Violations = plan.Guard(p.Steps, e.target.Table(), e.allowed(g))
+	p.Digests, err = e.digests(wanted)
+	return p, steps, err
+}
+
+// changed reports whether any step but the named ones changes anything.
+func changed(steps []plan.Step, but ...string) bool {
+	return slices.ContainsFunc(steps, func(s plan.Step) bool { return len(s.Changes) > 0 && !slices.Contains(but, s.ID) })
+}
+
+// allowed are the resources that may lose their data. A down that was asked to
+// delete data has named the environment, and with it everything in it.
+func (e *Environment) allowed(g Goal) []string {
+	if !g.DeleteData {
+		return g.AllowDataLoss
+	}
+	var names []string
+	for _, d := range e.target.Data(e.record.now()) {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+func (e *Environment) digests(wanted topology.Topology) (d plan.Digests, err error) {
+	d.Record, d.Config = e.record.digest(), plan.Digest(wanted)
+	d.State, err = e.stack.Digest()
+	return d, err
+}
+
+// preview asks the real target about the first step, and a rehearsal of it on a
+// copy of the state about the ones after it.
+func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.Step, sink plan.Sink) ([]plan.Step, error) {
+	var out []plan.Step
+	var copied *engine.Stack
+	for i, s := range steps {
+		st := plan.Step{ID: s.ID, Title: s.Title, Gate: string(s.Gate), Closed: closes(s.Topology), Rehearse: i > 0}
+		program := e.target.Program(s.Topology, e.pins)
+		var r engine.Result
+		var err error
+		if i == 0 {
+			r, err = e.stack.Preview(ctx, program, engine.Options{Refresh: true, Sink: messages(sink), Lift: anything})
+			p.Found = append(p.Found, r.Found...)
+		} else {
+			r, err = copied.Preview(ctx, program, engine.Options{Lift: anything})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
+		}
+		st.Changes = r.Changes
+		st.Sort()
+		st.Expect = expect(e.target.Table(), st.Changes)
+		out = append(out, st)
+		if i == len(steps)-1 {
+			break
+		}
+		if copied == nil {
+			copied = e.stack.Copy(rehearsal.New(e.target.Table()).Providers(e.target.Name()))
+		}
+		if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
+			return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
+		}
+	}
+	return out, nil
+}
+
+// messages lets through what a person must hear of a preview.
+func messages(sink plan.Sink) plan.Sink {
+	if sink == nil {
+		return nil
+	}
+	return func(e plan.Event) {
+		if e.Kind == plan.Message {
+			sink(e)
+		}
+	}
+}
+
+// anything lifts every protection, for a preview: the engine would refuse to say
+// what it would do, where the guard wants to know.
+func anything(string) bool { return true }
+
+// closes reports whether the public address answers with the maintenance page.
+func closes(t topology.Topology) bool {
+	return slices.ContainsFunc(t.OfKind(topology.Entry), func(n topology.Node) bool { return n.Entry.Maintenance != nil })
+}
+
+// overhead is what a step costs besides its resources: the engine, the gate's
+// first look (docs/performance.md, walk times).
+const overhead = 200 * time.Millisecond
+
+// expect is how long a step should take, in seconds: the resources of a node
+// side by side, the nodes one after the other, which is the worst case.
+func expect(t plan.Table, cs []plan.Change) float64 {
+	longest := map[string]time.Duration{}
+	for _, c := range cs {
+		longest[c.Node] = max(longest[c.Node], t.Duration(c))
+	}
+	total := overhead
+	for _, d := range longest {
+		total += d
+	}
+	if len(cs) == 0 {
+		total = 0
+	}
+	return total.Seconds()
+}
+
+// Schedule is when an approved plan begins: at once unless it needs downtime,
+// and then at the time asked for, or when the window opens.
+func (e *Environment) Schedule(p *plan.Plan, at string, now time.Time) error {
+	if at != "" {
+		t, err := config.ParseAt(at, now)
+		if err != nil {
+			return &Error{What: "--at: " + err.Error(), Hint: "write 03:30, '2026-12-01 03:30' or an RFC 3339 time"}
+		}
+		p.Starts, p.Why = &t, "as asked for with --at"
+		return nil
+	}
+	if p.Downtime == 0 {
+		return nil
+	}
+	w, err := config.ParseWindow(e.app.Window)
+	if err != nil {
+		return err
+	}
+	if t := w.Next(now); t.After(now) {
+		p.Starts, p.Why = &t, "when the maintenance window opens: "+e.app.Window
+	}
+	return nil
+}
+
+// digestSources fills in what releases are named by: the digest of the sources
+// of each service, and of the static files.
+func digestSources(app *config.App) error {
+	app.Services = slices.Clone(app.Services)
+	var skip []string
+	if app.Static != nil && app.Static.Dir != "" {
+		s := *app.Static
+		d, err := Digest(os.DirFS(s.Dir), nil)
+		if err != nil {
+			return &Error{What: "the static files cannot be read", Err: pathError(err, s.Dir), Hint: "'static.dir' is relative to scale.yaml"}
+		}
+		s.Release, app.Static = d, &s
+		skip = append(skip, s.Dir)
+	}
+	for i := range app.Services {
+		s := &app.Services[i]
+		if s.Dir == "" {
+			continue
+		}
+		d, err := DigestSources(s.Dir, skip)
+		if err != nil {
+			return &Error{What: "the sources of service " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
+		}
+		s.Release = d
+	}
+	return nil
+}
+
+// pathError names the directory where an error would only name a path in it.
+func pathError(err error, dir string) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %s: %w", dir, pe.Path, pe.Err)
+	}
+	return err
+}

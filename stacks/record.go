@@ -1,0 +1,187 @@
+package stacks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/scale-levels/scale/internal/fault"
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+)
+
+// Record is what is known of an environment beside the engine's state: facts,
+// where scale.yaml is intent.
+type Record struct {
+	Version int    `json:"version"`
+	App     string `json:"app"`
+	Env     string `json:"env"`
+	Target  string `json:"target"`
+	Dir     string `json:"dir,omitempty"` // where the project's scale.yaml is; empty: the built-in example
+	Salt    string `json:"salt"`
+	// Topology is what stands as of the last step that was finished.
+	Topology topology.Topology `json:"topology"`
+	// Pins are facts that were chosen once; those that are secret are encrypted.
+	Pins    map[string]string `json:"pins"`
+	Secrets map[string]string `json:"secrets"`
+	Walk    *WalkState        `json:"walk,omitempty"`
+	History []Entry           `json:"history"` // the newest last
+
+	made string // a passphrase that was made up and is not written yet
+}
+
+// WalkState is a walk that has begun and not ended.
+type WalkState struct {
+	Verb    string            `json:"verb"` // up, down
+	To      int               `json:"to"`   // level
+	Step    string            `json:"step"`
+	At      int               `json:"at"` // of Of, from 1
+	Of      int               `json:"of"`
+	Began   time.Time         `json:"began"`
+	By      string            `json:"by"` // host and pid
+	Failed  string            `json:"failed,omitempty"`
+	Pending topology.Topology `json:"pending"` // what the step that had begun was to reach
+}
+
+// Entry is one line of the history.
+type Entry struct {
+	Time    time.Time     `json:"time"`
+	Verb    string        `json:"verb"`
+	From    int           `json:"from"`
+	To      int           `json:"to"`
+	Result  string        `json:"result"` // done, failed, cancelled
+	Changes string        `json:"changes"`
+	Took    time.Duration `json:"took"`
+	By      string        `json:"by"`
+	Error   string        `json:"error,omitempty"`
+}
+
+// maxHistory is how many entries a record keeps.
+const maxHistory = 200
+
+const recordVersion = 1
+
+// secretPin is how the key of a pin starts whose value is kept encrypted.
+const secretPin = "secret:"
+
+// readRecord returns nil when there is none.
+func readRecord(file string) (*Record, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, &engine.DamagedError{File: file, Why: err, Hint: "restore it from a backup; " + file + ".bak is the one before the last change"}
+	}
+	if r.Version > recordVersion {
+		return nil, &engine.DamagedError{File: file, Why: fmt.Errorf("it has version %d and this scale knows %d", r.Version, recordVersion), Hint: "use the newer scale that wrote it"}
+	}
+	return &r, nil
+}
+
+// write replaces the record durably.
+func (r *Record) write(file string, s *engine.Secrets, pins map[string]string) error {
+	r.Pins = map[string]string{}
+	old := r.Secrets
+	r.Secrets = map[string]string{}
+	for k, v := range pins {
+		if !strings.HasPrefix(k, secretPin) {
+			r.Pins[k] = v
+			continue
+		}
+		// A ciphertext is kept while its value is: encrypting again would change it.
+		if c, ok := old[k]; ok {
+			if was, err := s.Decrypt(c); err == nil && was == v {
+				r.Secrets[k] = c
+				continue
+			}
+		}
+		c, err := s.Encrypt(v)
+		if err != nil {
+			return fmt.Errorf("encrypt the record: %w", err)
+		}
+		r.Secrets[k] = c
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if was, err := os.ReadFile(file); err == nil {
+		if err := os.WriteFile(file+".bak", was, 0o600); err != nil {
+			return fmt.Errorf("write the record: %w", err)
+		}
+	}
+	if err := engine.WriteFile(file, append(b, '\n')); err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	fault.Point(fault.Record)
+	return nil
+}
+
+// allPins are the pins with the secret ones decrypted.
+func (r *Record) allPins(s *engine.Secrets) (map[string]string, error) {
+	pins := map[string]string{}
+	for k, v := range r.Pins {
+		pins[k] = v
+	}
+	for k, c := range r.Secrets {
+		v, err := s.Decrypt(c)
+		if err != nil {
+			return nil, err
+		}
+		pins[k] = v
+	}
+	return pins, nil
+}
+
+// now is what may stand: what was recorded, and what an unfinished step may have
+// added to it.
+func (r *Record) now() topology.Topology {
+	t := r.Topology.Clone()
+	if r.Walk == nil {
+		return t
+	}
+	if len(t.Regions) == 0 {
+		t.Regions = r.Walk.Pending.Regions
+	}
+	for _, n := range r.Walk.Pending.Clone().Nodes {
+		if _, ok := t.Node(n.ID); !ok {
+			t.Nodes = append(t.Nodes, n)
+		}
+	}
+	t.Sort()
+	return t
+}
+
+// found tells what an unfinished walk means for the next one.
+func (w *WalkState) found() string {
+	what := fmt.Sprintf("an earlier 'scale %s' to level %d by %s ended in step %d of %d (%s)", w.Verb, w.To, w.By, w.At, w.Of, w.Step)
+	if w.Failed != "" {
+		return what + " with a failure; this one goes on from there"
+	}
+	return what + " without finishing it; this one goes on from there"
+}
+
+func (r *Record) add(e Entry) {
+	r.History = append(r.History, e)
+	if n := len(r.History); n > maxHistory {
+		r.History = r.History[n-maxHistory:]
+	}
+}
+
+// digest names what a plan depends on, which the history is not.
+func (r *Record) digest() string {
+	return plan.Digest(struct {
+		T topology.Topology
+		P map[string]string
+		W *WalkState
+	}{r.Topology, r.Pins, r.Walk})
+}

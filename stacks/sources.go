@@ -1,0 +1,107 @@
+package stacks
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+)
+
+// A release is named by what it consists of, so that the same sources are the
+// same release and changed sources are a new one.
+
+// largest is the size in bytes above which a file counts by its size and time
+// instead of its content.
+const largest = 64 << 20
+
+// never are the names of what no release consists of: what tools fetch or make.
+var never = []string{"node_modules", "__pycache__", "venv", ".venv", "target", "tmp", "log", "logs"}
+
+// ignoreFiles list what does not belong to a release, in git's form.
+var ignoreFiles = []string{".gitignore", ".dockerignore", ".scaleignore"}
+
+// DigestSources is the digest of a project's directory: without hidden files,
+// scale.yaml, what tools make, what the ignore files in it list, and the given
+// directories.
+func DigestSources(dir string, skip []string) (string, error) {
+	ignored := ignores(dir)
+	return Digest(os.DirFS(dir), func(path string, d fs.DirEntry) bool {
+		name := d.Name()
+		if strings.HasPrefix(name, ".") || name == "scale.yaml" || d.IsDir() && slices.Contains(never, name) {
+			return true
+		}
+		if strings.HasSuffix(name, ".pyc") || slices.Contains(skip, filepath.Join(dir, path)) {
+			return true
+		}
+		return ignored.Match(strings.Split(path, "/"), d.IsDir())
+	})
+}
+
+func ignores(dir string) gitignore.Matcher {
+	var ps []gitignore.Pattern
+	for _, name := range ignoreFiles {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				ps = append(ps, gitignore.ParsePattern(line, nil))
+			}
+		}
+	}
+	return gitignore.NewMatcher(ps)
+}
+
+// Digest names the plain files under a directory, by path, mode and content; 12
+// hexadecimal digits. skip, when not nil, leaves entries out.
+func Digest(dir fs.FS, skip func(path string, d fs.DirEntry) bool) (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(dir, ".", func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && p != "." {
+			return nil // it went away while we looked
+		}
+		if err != nil {
+			return err
+		}
+		if p != "." && skip != nil && skip(p, d) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		return digestFile(h, dir, p, d)
+	})
+	return hex.EncodeToString(h.Sum(nil))[:12], err
+}
+
+func digestFile(h hash.Hash, dir fs.FS, p string, d fs.DirEntry) error {
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(h, "%q %o %d\n", p, info.Mode().Perm()&0o111, info.Size())
+	if info.Size() > largest {
+		fmt.Fprintf(h, "%d\n", info.ModTime().UnixNano())
+		return nil
+	}
+	f, err := dir.Open(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(h, f)
+	return err
+}

@@ -1,0 +1,56 @@
+package stacks
+
+import (
+	"context"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+)
+
+// Target makes a topology real. Pins are the facts of the record that a target
+// chose once: ports, passwords.
+type Target interface {
+	Shaper
+	Keeper
+	Watcher
+}
+
+// Shaper turns a topology into resources.
+type Shaper interface {
+	Name() string
+	Table() plan.Table
+	Program(t topology.Topology, pins map[string]string) pulumi.RunFunc
+	Providers() map[string]engine.ProviderFactory
+	URL(t topology.Topology, pins map[string]string) string
+}
+
+// Keeper settles what must be known before a change, and cleans up after the last.
+type Keeper interface {
+	// Use hands the pins over before anything else is asked.
+	Use(pins map[string]string)
+	// Preflight reports what would make a change fail, before anything changes.
+	Preflight(t topology.Topology) error
+	// Pin fills in what the topology needs and the pins lack; port, when not 0,
+	// is that of the public address.
+	Pin(t topology.Topology, pins map[string]string, port int) (moved []string, err error)
+	// Secrets fills in the application's own secrets.
+	Secrets(t topology.Topology, pins map[string]string) error
+	// Clean removes what is left of an environment that has no resources any more.
+	Clean(ctx context.Context) error
+}
+
+// Watcher sees what is really there.
+type Watcher interface {
+	Observe(ctx context.Context) error
+	// Gate returns when a gate of levels holds, or why it does not.
+	Gate(ctx context.Context, gate string, t topology.Topology, pins map[string]string, waiting func(string)) error
+	Components(t topology.Topology, pins map[string]string) []plan.Component
+	Data(t topology.Topology) []plan.DataPlace
+	Supervisor() string
+	// Logs are the names of components that have a log, and Log the file of one.
+	Logs() []string
+	Log(component string) string
+}

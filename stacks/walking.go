@@ -1,0 +1,333 @@
+package stacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/scale-levels/scale/internal/fault"
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/levels"
+	"github.com/scale-levels/scale/stacks/engine"
+)
+
+// GuardError means that a plan would lose data that nobody gave up.
+type GuardError struct{ Violations []plan.Violation }
+
+func (e *GuardError) Error() string {
+	var b strings.Builder
+	b.WriteString("refused: the plan would lose data")
+	for _, v := range e.Violations {
+		fmt.Fprintf(&b, "\n    %s: %s", v.Rule, v.What)
+	}
+	return b.String()
+}
+
+// Hints returns what to do about it.
+func (e *GuardError) Hints() string {
+	var names []string
+	for _, v := range e.Violations {
+		names = append(names, "--allow-data-loss="+v.Resource)
+	}
+	return "nothing was changed; if that data may go, say so for each: " + strings.Join(names, " ")
+}
+
+// StaleError means that what would be done is no longer what was approved.
+type StaleError struct{ Beyond []string }
+
+func (e *StaleError) Error() string {
+	return "the plan is stale: it would now do more than was approved:\n    " + strings.Join(e.Beyond, "\n    ")
+}
+
+// Hints returns what to do about it.
+func (e *StaleError) Hints() string { return "look at the plan again: 'scale preview'" }
+
+// GateError means that a step was taken and what it promised does not hold.
+type GateError struct {
+	Step, Gate string
+	Err        error
+}
+
+func (e *GateError) Error() string {
+	return fmt.Sprintf("after the step %q: %v", e.Step, e.Err)
+}
+func (e *GateError) Unwrap() error { return e.Err }
+
+// Hints returns what to do about it.
+func (e *GateError) Hints() string {
+	return "'scale logs' shows what the components say; 'scale up' goes on from here"
+}
+
+// Walk takes the approved plan's steps, each previewed afresh before it is
+// taken, with its gate after it. The caller holds the lease. ctx ends the walk
+// gracefully: what has begun is finished; now ends it at once.
+func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan, sink plan.Sink) (err error) {
+	began := time.Now()
+	fresh, steps, err := e.plan(ctx, g, nil)
+	if err != nil {
+		return err
+	}
+	if err := e.stillApproved(fresh, approved); err != nil {
+		return err
+	}
+	e.record.Dir = e.app.Dir
+	start, whole := e.record.now(), e.record.Walk == nil
+	entry := Entry{Time: began, Verb: g.Verb, From: e.record.Topology.Level, To: fresh.To, Changes: summary(fresh), By: by()}
+	for i, s := range steps {
+		if !slices.ContainsFunc(fresh.Steps, func(p plan.Step) bool { return p.ID == s.ID }) && i < len(steps)-1 {
+			continue // it changes nothing
+		}
+		e.record.Walk = &WalkState{Verb: g.Verb, To: fresh.To, Step: s.Title, At: i + 1, Of: len(steps), Began: began, By: by(), Pending: s.Topology}
+		if err = e.take(ctx, now, g, s, approved, sink); err != nil {
+			break
+		}
+		e.record.Topology = s.Topology
+		e.record.Walk = nil
+	}
+	entry.Took, entry.Result = time.Since(began), "done"
+	if err != nil {
+		entry.Result, entry.Error = "failed", err.Error()
+		if errors.Is(err, engine.ErrCancelled) {
+			entry.Result = "cancelled"
+		}
+		e.record.Walk.Failed = entry.Result
+	}
+	if err == nil && g.DeleteData {
+		return e.vanish(ctx)
+	}
+	e.record.add(entry)
+	if err != nil && !whole {
+		return errors.Join(err, e.save())
+	}
+	if err != nil && g.Verb == "up" && entry.Result == "failed" {
+		return e.walkBack(ctx, now, start, err, sink)
+	}
+	return errors.Join(err, e.save())
+}
+
+// RolledBackError means that a walk failed and that what stood before stands again.
+type RolledBackError struct {
+	Err     error
+	Nothing bool // nothing stood before, and nothing does now
+}
+
+func (e *RolledBackError) Error() string {
+	if e.Nothing {
+		return e.Err.Error() + "\nwhat had been made was removed again: nothing was changed"
+	}
+	return e.Err.Error() + "\nrolled back: what stood before stands again"
+}
+func (e *RolledBackError) Unwrap() error { return e.Err }
+
+// walkBack returns to the topology from which a failed walk started. It is only
+// called when that one stood whole, so that there is something to return to.
+func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology, cause error, sink plan.Sink) error {
+	sink(plan.Event{Time: time.Now(), Kind: plan.Message, Level: "warning", Text: "that did not work; going back to what stood before"})
+	goal := Goal{Verb: "back", DeleteData: len(start.Nodes) == 0}
+	steps := levels.Walk(e.record.now(), start)
+	if goal.DeleteData { // there is nothing that could be kept, and nothing may be made
+		steps = steps[len(steps)-1:]
+	}
+	for _, s := range steps {
+		if err := e.stepBack(ctx, now, goal, s, sink); err != nil {
+			return errors.Join(cause, fmt.Errorf("going back failed too: %w", err), e.save())
+		}
+		e.record.Topology = s.Topology
+	}
+	e.record.Walk = nil
+	if goal.DeleteData {
+		return errors.Join(&RolledBackError{cause, true}, e.vanish(ctx))
+	}
+	last := &e.record.History[len(e.record.History)-1]
+	last.Result = "rolled back"
+	return errors.Join(&RolledBackError{cause, false}, e.save())
+}
+
+// stepBack is a step of which nothing needs to be approved: it only returns to
+// what was. Data that stood before is protected as ever.
+func (e *Environment) stepBack(ctx, now context.Context, g Goal, s levels.Step, sink plan.Sink) error {
+	r, err := e.stack.Preview(ctx, e.target.Program(s.Topology, e.pins), engine.Options{Refresh: true, Now: now, Lift: anything})
+	if err != nil {
+		return err
+	}
+	if vs := plan.Guard([]plan.Step{{Changes: r.Changes}}, e.target.Table(), e.allowed(g)); len(vs) > 0 {
+		return &GuardError{vs}
+	}
+	tell := func(ev plan.Event) { ev.Step = "back"; sink(ev) }
+	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {
+		return err
+	}
+	return e.target.Gate(ctx, string(s.Gate), s.Topology, e.pins, func(what string) {
+		tell(plan.Event{Time: time.Now(), Kind: plan.Waiting, Text: what})
+	})
+}
+
+// Settle records what an empty plan found to be so: an unfinished walk has
+// nothing left to do, the wanted topology stands.
+func (e *Environment) Settle(ctx context.Context, g Goal) error {
+	wanted, err := e.wanted(g)
+	if err != nil {
+		return err
+	}
+	if e.record.Walk == nil && plan.Digest(e.record.Topology) == plan.Digest(wanted) || !e.Exists() && len(wanted.Nodes) == 0 {
+		return nil
+	}
+	e.record.Walk, e.record.Topology = nil, wanted
+	if g.DeleteData {
+		return e.vanish(ctx)
+	}
+	return e.save()
+}
+
+// Name is the application and the environment.
+func (e *Environment) Name() string { return e.app.Name + "/" + e.app.Env }
+
+// Nothing reports whether there is nothing to take down: no record, no state.
+func (e *Environment) Nothing() (bool, error) {
+	empty, err := e.stack.Empty()
+	return empty && !e.Exists(), err
+}
+
+// stillApproved refuses a plan that does more than the approved one, or loses data.
+func (e *Environment) stillApproved(fresh, approved plan.Plan) error {
+	if len(fresh.Violations) > 0 {
+		return &GuardError{fresh.Violations}
+	}
+	var beyond []string
+	for _, s := range fresh.Steps {
+		beyond = append(beyond, s.Exceeds(stepOf(approved, s.ID))...)
+	}
+	if len(beyond) > 0 {
+		return &StaleError{beyond}
+	}
+	return nil
+}
+
+func stepOf(p plan.Plan, id string) plan.Step {
+	for _, s := range p.Steps {
+		if s.ID == id {
+			return s
+		}
+	}
+	return plan.Step{}
+}
+
+// take is one step: previewed afresh, made under the lock, recorded, gated.
+func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, approved plan.Plan, sink plan.Sink) error {
+	began := time.Now()
+	tell := func(ev plan.Event) {
+		ev.Step = s.ID
+		if ev.Time.IsZero() {
+			ev.Time = time.Now()
+		}
+		sink(ev)
+	}
+	tell(plan.Event{Kind: plan.StepStarted, Text: s.Title})
+	if err := e.save(); err != nil { // pins and the walk, before anything is made with them
+		return err
+	}
+	r, err := e.stack.Preview(ctx, e.target.Program(s.Topology, e.pins), engine.Options{Refresh: true, Now: now, Lift: anything})
+	if err != nil {
+		return err
+	}
+	ps := plan.Step{ID: s.ID, Changes: r.Changes}
+	if beyond := ps.Exceeds(stepOf(approved, s.ID)); len(beyond) > 0 {
+		return &StaleError{beyond}
+	}
+	if vs := plan.Guard([]plan.Step{ps}, e.target.Table(), e.allowed(g)); len(vs) > 0 {
+		return &GuardError{vs}
+	}
+	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {
+		return err
+	}
+	fault.Point(fault.Gate)
+	waiting := func(what string) { tell(plan.Event{Kind: plan.Waiting, Text: what}) }
+	if err := e.target.Gate(ctx, string(s.Gate), s.Topology, e.pins, waiting); err != nil {
+		if ctx.Err() != nil {
+			return engine.ErrCancelled
+		}
+		tell(plan.Event{Kind: plan.GateFailed, Text: err.Error()})
+		return &GateError{s.Title, string(s.Gate), err}
+	}
+	tell(plan.Event{Kind: plan.StepDone, Text: s.Title, Elapsed: time.Since(began)})
+	return nil
+}
+
+// update is one engine update under the lock. The engine's own protection is
+// lifted from what may lose its data; the guard has seen the plan.
+func (e *Environment) update(ctx, now context.Context, g Goal, t topology.Topology, sink plan.Sink) error {
+	lock, err := engine.Acquire(ctx, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	allowed := e.allowed(g)
+	_, err = e.stack.Up(ctx, e.target.Program(t, e.pins), engine.Options{Refresh: true, Sink: sink, Now: now,
+		Lift: func(name string) bool { return slices.Contains(allowed, name) }})
+	return err
+}
+
+// vanish removes everything that is left of an environment without resources.
+func (e *Environment) vanish(ctx context.Context) error {
+	if err := e.target.Clean(ctx); err != nil {
+		return fmt.Errorf("clean up: %w", err)
+	}
+	state := e.stack.File()
+	// The record goes first: without it nothing of the rest means anything.
+	for _, f := range []string{e.recordFile(), e.recordFile() + ".bak", e.passphraseFile(), state, state + ".bak", state + ".journal"} {
+		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.Remove(e.lockFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	e.record = &Record{App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), Dir: e.app.Dir}
+	return nil
+}
+
+// Prune removes directories of an environment that is gone, as far as they are
+// empty, and with the last environment the store itself. It is called after the
+// lease, which lies in one of them, has been removed.
+func (h Home) Prune(app, env string) {
+	dirs := []string{h.Root(app, env), h.dir(app, env), filepath.Dir(h.dir(app, env)), filepath.Join(string(h), "environments")}
+	pulumi := filepath.Join(string(h), ".pulumi")
+	dirs = append(dirs, filepath.Join(pulumi, "stacks", app), filepath.Join(pulumi, "stacks"))
+	for _, d := range dirs {
+		_ = os.Remove(d) // one that is not empty stays
+	}
+	if _, err := os.Stat(filepath.Join(pulumi, "stacks")); errors.Is(err, os.ErrNotExist) {
+		_ = os.Remove(filepath.Join(pulumi, "meta.yaml"))
+		_ = os.Remove(pulumi)
+		_ = os.Remove(string(h))
+	}
+}
+
+// summary is a plan in one line: "3 to create, 1 to update".
+func summary(p plan.Plan) string {
+	var parts []string
+	n := p.Count()
+	for _, op := range []plan.Op{plan.Create, plan.Update, plan.Replace, plan.Delete} {
+		if n[op] > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", n[op], op))
+		}
+	}
+	if len(parts) == 0 {
+		return "no changes"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func by() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s, pid %d", host, os.Getpid())
+}
