@@ -217,8 +217,22 @@ func (e *Environment) Lease(ctx context.Context, timeout time.Duration, waiting 
 	return engine.Acquire(ctx, e.leaseFile(), e.app.Name+"/"+e.app.Env, e.command, timeout, waiting)
 }
 
-// Reload reads the record again, after a lease was waited for.
+// Reload reads the record again, after a lease was waited for: another run may
+// have ended meanwhile.
 func (e *Environment) Reload(pass Passphrase) error {
+	r, err := readRecord(e.recordFile())
+	if err != nil {
+		return err
+	}
+	if r == nil && !e.Exists() {
+		return nil
+	}
+	if r != nil && r.Salt == e.record.Salt {
+		pins, err := r.allPins(e.secrets)
+		e.record, e.pins = r, pins
+		e.target.Use(pins)
+		return err
+	}
 	fresh, err := Open(e.home, e.app, e.target, pass, e.command)
 	if err != nil {
 		return err

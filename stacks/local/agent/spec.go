@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package agent is the one long-running process of a local environment: it
 // supervises the components that are processes of their own, and holds the
 // edges (the public address and the static servers) itself.

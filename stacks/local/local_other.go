@@ -1,0 +1,61 @@
+//go:build !unix
+
+package local
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+)
+
+// Config is as on the systems that have the local target.
+type Config struct {
+	Root    string
+	Agent   []string
+	Build   string
+	Example fs.FS
+}
+
+// Local refuses everything: processes in groups, adoption and handed-over
+// listeners are of Unix.
+type Local struct{}
+
+var errSystem = &Error{What: "the local target is not supported on this system",
+	Hint: "it runs on Linux and macOS; on Windows, use WSL"}
+
+// New is a target that refuses everything.
+func New(Config) *Local { return &Local{} }
+
+// RunAgent refuses.
+func RunAgent(string, string, bool) error { return errSystem }
+
+func (*Local) Name() string                                                     { return "local" }
+func (*Local) Table() plan.Table                                                { return Table }
+func (*Local) Providers() map[string]engine.ProviderFactory                     { return nil }
+func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }
+func (*Local) Use(map[string]string)                                            {}
+func (*Local) Preflight(topology.Topology) error                                { return errSystem }
+func (*Local) Secrets(topology.Topology, map[string]string) error               { return errSystem }
+func (*Local) Clean(context.Context) error                                      { return errSystem }
+func (*Local) Observe(context.Context) error                                    { return errSystem }
+func (*Local) Data(topology.Topology) []plan.DataPlace                          { return nil }
+func (*Local) Supervisor() string                                               { return "" }
+func (*Local) Logs() []string                                                   { return nil }
+func (*Local) Log(string) string                                                { return "" }
+func (*Local) Doctor() []Finding                                                { return nil }
+func (*Local) Components(topology.Topology, map[string]string) []plan.Component { return nil }
+
+func (*Local) Program(topology.Topology, map[string]string) pulumi.RunFunc {
+	return func(*pulumi.Context) error { return errSystem }
+}
+
+func (*Local) Pin(topology.Topology, map[string]string, int) ([]string, error) { return nil, errSystem }
+
+func (*Local) Gate(context.Context, string, topology.Topology, map[string]string, func(string)) error {
+	return errSystem
+}
