@@ -51,7 +51,7 @@ func newLogs(c *cli) *cobra.Command {
 			return showLogs(cmd.Context(), c, e, names, last, follow)
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "F", false, "go on as lines come")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as lines come")
 	cmd.Flags().IntVarP(&last, "lines", "n", 50, "how many lines of each to begin with")
 	return cmd
 }

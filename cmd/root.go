@@ -35,7 +35,7 @@ func newRoot(c *cli) *cobra.Command {
 		},
 	}
 	f := root.PersistentFlags()
-	f.StringVarP(&c.file, "file", "f", "", "the application's scale.yaml (default: the one here or in a directory above)")
+	f.StringVar(&c.file, "file", "", "the application's scale.yaml (default: the one here or in a directory above)")
 	f.StringVarP(&c.env, "env", "e", "", "the environment (default: the file's only one, or dev)")
 	f.StringVar(&c.target, "target", "", "where it stands: local")
 	f.StringVar(&c.home, "home", "", "where environments are kept (default: /var/lib/scale as root, ~/.local/state/scale otherwise)")

@@ -142,12 +142,12 @@ func (l *Local) initdb(ctx context.Context, r engine.Request, pg postgres, u *ag
 			return err
 		}
 	}
-	// No sync: a crash before the rename throws the directory away anyway, and the
-	// server syncs what it writes. Checksums make a later rewind possible.
+	// It syncs what it writes, for about 70 ms: the rename must not be more durable
+	// than what it names. Checksums make a later rewind possible.
 	err = c.PutProcess(ctx, agent.Process{
 		Name: task, Node: r.Inputs["node"].StringValue(), Kind: "task", Once: true, Dir: "/", User: u,
 		Argv: []string{filepath.Join(pg.bin, "initdb"), "-D", dir, "-U", admin, "--auth=scram-sha-256", "--pwfile=" + pw,
-			"-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-k"},
+			"-E", "UTF8", "--locale=C.UTF-8", "-k"},
 		Env: ambient(), StartTimeout: time.Minute, StopTimeout: time.Second,
 	}, r.Waiting)
 	if err != nil {

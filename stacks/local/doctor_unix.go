@@ -3,6 +3,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -67,6 +68,9 @@ func (l *Local) seeHome() Finding {
 }
 
 func (l *Local) seeAgent() Finding {
+	if _, seen, err := agent.Connect(context.Background(), l.dirs); err == nil {
+		l.seen = seen
+	}
 	f := Finding{Name: "agent", OK: true, What: l.Supervisor(), Level: 1}
 	if l.seen.PID == 0 && agent.Alive(l.dirs) {
 		f.OK, f.What, f.Hint = false, "components run without an agent", "'scale status' starts one that adopts them"

@@ -99,26 +99,13 @@ func (a *Agent) setProc(name string, s *supervised) {
 }
 
 // PutProcess makes a process run as described and waits until it is ready.
-// Asking again for what runs changes nothing.
+// Asking again for what runs changes nothing; asking for something else while it
+// is waited for ends that wait.
 func (a *Agent) PutProcess(ctx context.Context, p Process, waiting func(string)) error {
-	defer a.turn(p.Name)()
-	old := a.proc(p.Name)
-	if p.Once && a.ranOnce(p) {
-		return nil
+	s, err := a.begin(p)
+	if err != nil || s == nil {
+		return err
 	}
-	if old != nil && old.digest == p.Digest() {
-		if c := old.component(); c.State != Failed && c.State != Stopped {
-			return old.wait(ctx, waiting)
-		}
-	}
-	if old != nil {
-		old.end()
-	}
-	if err := a.key.write(a.dirs.spec(p.Name), sealed{Process: &p}); err != nil {
-		return fmt.Errorf("keep %s: %w", p.Name, err)
-	}
-	s := supervise(a.dirs, p, ident{}, false)
-	a.setProc(p.Name, s)
 	if err := s.wait(ctx, waiting); err != nil {
 		a.log.Warn("not ready", "component", p.Name, "error", err)
 		return err
@@ -127,6 +114,30 @@ func (a *Agent) PutProcess(ctx context.Context, p Process, waiting func(string))
 		return os.WriteFile(a.dirs.done(p.Name), []byte(p.Digest()), 0o600)
 	}
 	return nil
+}
+
+// begin starts the process, or returns the one that runs; nil when there is
+// nothing to wait for.
+func (a *Agent) begin(p Process) (*supervised, error) {
+	defer a.turn(p.Name)()
+	old := a.proc(p.Name)
+	if p.Once && a.ranOnce(p) {
+		return nil, nil
+	}
+	if old != nil && old.digest == p.Digest() {
+		if c := old.component(); c.State != Failed && c.State != Stopped {
+			return old, nil
+		}
+	}
+	if old != nil {
+		old.end()
+	}
+	if err := a.key.write(a.dirs.spec(p.Name), sealed{Process: &p}); err != nil {
+		return nil, fmt.Errorf("keep %s: %w", p.Name, err)
+	}
+	s := supervise(a.dirs, p, ident{}, false)
+	a.setProc(p.Name, s)
+	return s, nil
 }
 
 // ranOnce reports whether a process that runs once has ended well, as it is now.

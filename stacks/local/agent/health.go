@@ -82,8 +82,10 @@ func checkPostgres(ctx context.Context, dsn string) string {
 	}
 }
 
-// clearStalePostmaster removes a lock file whose process is not a PostgreSQL on
-// this directory: after a reboot its number may be another program's.
+// clearStalePostmaster removes a lock file whose process has ended or is not a
+// PostgreSQL on this directory. PostgreSQL itself asks only whether the number is
+// taken, and after a reboot it may be another program's; in a container without an
+// init, a zombie keeps it.
 func clearStalePostmaster(dataDir string) {
 	file := filepath.Join(dataDir, "postmaster.pid")
 	b, err := os.ReadFile(file)
@@ -95,8 +97,9 @@ func clearStalePostmaster(dataDir string) {
 	if err != nil {
 		return
 	}
+	_, alive := startTime(pid)
 	cwd, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
-	if err == nil && cwd != dataDir || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+	if !alive || err == nil && cwd != dataDir {
 		_ = os.Remove(file)
 	}
 }

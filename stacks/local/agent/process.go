@@ -38,7 +38,7 @@ type supervised struct {
 func supervise(d Dirs, p Process, adopt ident, patient bool) *supervised {
 	ctx, cancel := context.WithCancel(context.Background())
 	letCtx, let := context.WithCancel(context.Background())
-	s := &supervised{spec: p, digest: p.Digest(), dirs: d, cancel: cancel, let: let, state: Starting, since: time.Now(),
+	s := &supervised{spec: p, digest: p.Digest(), dirs: d, cancel: cancel, let: let, state: Starting, since: time.Now(), id: adopt,
 		done: make(chan struct{}), ready: make(chan struct{})}
 	go func() {
 		defer close(s.done)
@@ -242,6 +242,9 @@ func (s *supervised) wait(ctx context.Context, waiting func(string)) error {
 		case <-s.ready:
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if s.failure == nil && s.state == Stopped {
+				return fmt.Errorf("%s was stopped or replaced while it was waited for", s.spec.Name)
+			}
 			return s.failure
 		case <-t.C:
 			s.mu.Lock()

@@ -1,0 +1,70 @@
+# 'make help' lists what there is to do.
+
+SHELL   := /bin/sh
+LEVEL   ?= 1
+BIN     := bin/scale
+VERSION ?=
+LDFLAGS := $(if $(VERSION),-X github.com/scale-levels/scale/cmd.release=$(VERSION))
+# The marks at which tests kill the program are compiled in only for tests.
+TESTTAGS := faults
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: tools build ## Install what is missing, build, and bring the example to LEVEL (default 1)
+	$(BIN) up --level $(LEVEL) --yes
+
+.PHONY: down
+down: build ## Take the example down; its data is kept
+	$(BIN) down --yes
+
+.PHONY: tools
+tools: ## Install PostgreSQL if it is missing, without a server of its own
+	@.ci/tools postgresql
+
+.PHONY: build
+build: ## Build bin/scale
+	go build -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+.PHONY: test
+test: ## Install what the tests need, and run them all
+	@.ci/tools postgresql django
+	go vet -tags $(TESTTAGS) ./...
+	go test -tags $(TESTTAGS) -timeout 30m ./...
+
+.PHONY: test-race
+test-race: ## Run the tests with the race detector (needs a C compiler)
+	go test -race -tags $(TESTTAGS) -timeout 45m ./...
+
+.PHONY: bench
+bench: build ## Measure the engine and start-up; docs/performance.md says how to read it
+	go test -run '^$$' -bench . -benchmem -benchtime 3x ./stacks/engine ./cmd
+
+.PHONY: bench-compare
+bench-compare: ## The same program through the Automation API and the pulumi command, in one run
+	mkdir -p bin/compare
+	go build -o bin/compare/pulumi github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+	SCALE_COMPARE=$(CURDIR)/bin/compare go test -run '^$$' -bench Compare -benchtime 1x -timeout 60m ./stacks/engine
+
+.PHONY: lint
+lint: ## Run golangci-lint, which must be installed
+	golangci-lint run
+
+.PHONY: docs
+docs: build ## Write the generated documentation
+	$(BIN) docs docs
+
+.PHONY: golden
+golden: ## Accept what the golden tests see now
+	go test -tags $(TESTTAGS) ./internal/view ./tui/... -update
+
+.PHONY: cross
+cross: ## Build for the other systems
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null .
+	GOOS=windows GOARCH=amd64 go build -o /dev/null .
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist
