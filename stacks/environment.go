@@ -300,7 +300,7 @@ func (e *Environment) Status(ctx context.Context) (plan.Status, error) {
 	if err != nil {
 		return s, err
 	}
-	t := r.now()
+	t := r.standing()
 	s.URL, s.Supervisor = e.target.URL(t, e.pins), e.target.Supervisor()
 	s.Components, s.Data = e.target.Components(t, e.pins), e.target.Data(t)
 	s.State = overall(s.Components)

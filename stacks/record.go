@@ -142,9 +142,20 @@ func (r *Record) allPins(s *engine.Secrets) (map[string]string, error) {
 	return pins, nil
 }
 
-// now is what may stand: what was recorded, and what an unfinished step may have
-// added to it.
+// now is what a walk starts from: what was recorded, and the data that an
+// unfinished step may have made. Whatever else that step made is in the engine's
+// state, and goes or stays as the wanted topology says.
 func (r *Record) now() topology.Topology {
+	return r.with(topology.Node.HoldsData)
+}
+
+// standing is what may be there, for a person to see: all of an unfinished step.
+func (r *Record) standing() topology.Topology {
+	return r.with(func(topology.Node) bool { return true })
+}
+
+// with is what was recorded and the chosen nodes of an unfinished step.
+func (r *Record) with(also func(topology.Node) bool) topology.Topology {
 	t := r.Topology.Clone()
 	if r.Walk == nil {
 		return t
@@ -153,7 +164,7 @@ func (r *Record) now() topology.Topology {
 		t.Regions = r.Walk.Pending.Regions
 	}
 	for _, n := range r.Walk.Pending.Clone().Nodes {
-		if _, ok := t.Node(n.ID); !ok {
+		if _, ok := t.Node(n.ID); !ok && also(n) {
 			t.Nodes = append(t.Nodes, n)
 		}
 	}
