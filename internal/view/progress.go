@@ -13,6 +13,62 @@ import (
 	"github.com/scale-levels/scale/internal/plan"
 )
 
+// Track follows events: what is under way, what each waits for, since when.
+type Track struct{ under []underway }
+
+type underway struct {
+	key, name, text, waits string
+	op                     plan.Op
+	began                  time.Time
+}
+
+// key is what an event is about: a resource, or the step itself.
+func key(e plan.Event) string {
+	if e.URN == "" {
+		return "step"
+	}
+	return e.URN
+}
+
+// Event takes one event in.
+func (t *Track) Event(e plan.Event) {
+	k := key(e)
+	switch e.Kind {
+	case plan.ResourceStarted, plan.StepStarted:
+		t.under = append(t.under, underway{key: k, name: e.Name, text: e.Text, op: e.Op, began: e.Time})
+	case plan.Waiting:
+		for i := range t.under {
+			if t.under[i].key == k {
+				t.under[i].waits = e.Text
+			}
+		}
+	case plan.ResourceDone, plan.ResourceFailed, plan.StepDone, plan.GateFailed:
+		t.under = slices.DeleteFunc(t.under, func(u underway) bool { return u.key == k })
+	}
+}
+
+var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+
+// Lines are what is under way at a moment; beat turns the spinner.
+func (t *Track) Lines(now time.Time, beat int, s Style) []string {
+	var ls []string
+	for _, u := range t.under {
+		text := s.Bold(u.text)
+		if u.name != "" {
+			text = Mark(u.op, s) + " " + u.name
+		}
+		l := fmt.Sprintf("%c %s  %s", spinner[beat%len(spinner)], text, s.Faint(Duration(now.Sub(u.began).Truncate(100*time.Millisecond))))
+		if u.waits != "" {
+			l += "  " + s.Faint(u.waits)
+		}
+		if s.Width > 0 {
+			l = ansi.Truncate(l, s.Width-1, "…")
+		}
+		ls = append(ls, l)
+	}
+	return ls
+}
+
 // Progress writes events as they come. Without a terminal it is a line a
 // change; on one, what is under way stands below the lines that are done, with
 // what it waits for and for how long.
@@ -22,17 +78,12 @@ type Progress struct {
 	live  bool
 
 	mu      sync.Mutex
-	under   []underway
+	track   Track
 	drawn   int // lines of the live part
 	stopped chan struct{}
 	tick    *time.Ticker
 	beat    int
-	saidAt  map[string]time.Time
-}
-
-type underway struct {
-	urn, text, waits string
-	began            time.Time
+	saidAt  map[string]time.Time // without a terminal: when each was last said to wait
 }
 
 // NewProgress starts writing; Close must be called.
@@ -67,7 +118,7 @@ func (p *Progress) Close() {
 		close(p.stopped)
 		p.tick = nil
 	}
-	p.under = nil
+	p.track = Track{}
 	p.redraw()
 }
 
@@ -75,19 +126,9 @@ func (p *Progress) Close() {
 func (p *Progress) Event(e plan.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := e.URN
-	if key == "" {
-		key = "step"
-	}
-	switch e.Kind {
-	case plan.ResourceStarted:
-		p.under = append(p.under, underway{urn: key, text: fmt.Sprintf("%s %s", Mark(e.Op, p.style), e.Name), began: e.Time})
-	case plan.StepStarted:
-		p.under = append(p.under, underway{urn: key, text: p.style.Bold(e.Text), began: e.Time})
-	case plan.Waiting:
-		p.waiting(key, e)
-	case plan.ResourceDone, plan.ResourceFailed, plan.StepDone, plan.GateFailed:
-		p.under = slices.DeleteFunc(p.under, func(u underway) bool { return u.urn == key })
+	p.track.Event(e)
+	if e.Kind == plan.Waiting && !p.live {
+		p.stillWaiting(e)
 	}
 	if line := Line(e, p.style); line != "" {
 		p.print(line)
@@ -96,19 +137,17 @@ func (p *Progress) Event(e plan.Event) {
 	p.redraw()
 }
 
-func (p *Progress) waiting(key string, e plan.Event) {
-	for i := range p.under {
-		if p.under[i].urn == key {
-			p.under[i].waits = e.Text
-		}
+// stillWaiting tells, where nobody sees the live part, what takes so long: every
+// five seconds.
+func (p *Progress) stillWaiting(e plan.Event) {
+	k := key(e)
+	if time.Since(p.saidAt[k]) < 5*time.Second {
+		return
 	}
-	// Without a terminal a person still wants to know what takes so long: every five seconds.
-	if !p.live && time.Since(p.saidAt[key]) > 5*time.Second {
-		if !p.saidAt[key].IsZero() {
-			fmt.Fprintf(p.w, "  … %s %s\n", e.Name, e.Text)
-		}
-		p.saidAt[key] = time.Now()
+	if !p.saidAt[k].IsZero() {
+		fmt.Fprintf(p.w, "  … %s %s\n", e.Name, e.Text)
 	}
+	p.saidAt[k] = time.Now()
 }
 
 // Line is an event as a line that stays, "" for one that does not.
@@ -159,28 +198,10 @@ func (p *Progress) erase() {
 	p.drawn = 0
 }
 
-var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-
 func (p *Progress) draw() {
-	var b strings.Builder
-	for _, l := range p.lines(time.Now()) {
-		if p.style.Width > 0 {
-			l = ansi.Truncate(l, p.style.Width-1, "…")
-		}
-		b.WriteString(l + "\n")
-		p.drawn++
+	lines := p.track.Lines(time.Now(), p.beat, p.style)
+	p.drawn = len(lines)
+	if len(lines) > 0 {
+		fmt.Fprint(p.w, strings.Join(lines, "\n")+"\n")
 	}
-	fmt.Fprint(p.w, b.String())
-}
-
-func (p *Progress) lines(now time.Time) []string {
-	var ls []string
-	for _, u := range p.under {
-		l := fmt.Sprintf("%c %s  %s", spinner[p.beat%len(spinner)], u.text, p.style.Faint(Duration(now.Sub(u.began).Truncate(100*time.Millisecond))))
-		if u.waits != "" {
-			l += "  " + p.style.Faint(u.waits)
-		}
-		ls = append(ls, l)
-	}
-	return ls
 }
