@@ -75,7 +75,7 @@ func readRecord(file string) (*Record, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the record: %w", err)
+		return nil, &Error{What: "the record cannot be read", Err: err, Hint: "set SCALE_HOME to a directory that you can read and write"}
 	}
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {

@@ -200,11 +200,16 @@ func (p *parser) keys(n *yaml.Node, key string, each func(k, v *yaml.Node, path 
 	}
 }
 
-// Nearest returns the name closest to word, "" when none is close.
+// Nearest returns the name closest to word, "" when none is close: half of it
+// alike, or two letters exchanged.
 func Nearest(word string, names []string) string {
 	best, score := "", 0.5
 	for _, n := range names {
-		if s := levenshtein.Similarity(word, n, nil); s > score {
+		s := levenshtein.Similarity(word, n, nil)
+		if len(word) == len(n) && levenshtein.Distance(word, n, nil) <= 2 {
+			s = max(s, 0.6)
+		}
+		if s > score {
 			best, score = n, s
 		}
 	}

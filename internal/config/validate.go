@@ -42,6 +42,7 @@ func (p *parser) validate(f File) {
 		}
 		p.path("static.route", f.Static.Route)
 	}
+	p.routes(f)
 	if d := f.Database; d != nil {
 		p.oneOf("database.engine", d.Engine, []string{"postgres"})
 		p.oneOf("database.size", d.Size, []string{"small", "medium", "large"})
@@ -93,6 +94,29 @@ func (p *parser) service(key, name string, s Service) {
 	}
 	for i, k := range s.Secrets {
 		p.variable(fmt.Sprintf("%s.secrets[%d]", key, i), k)
+	}
+}
+
+// routes refuses a path that two would answer.
+func (p *parser) routes(f File) {
+	owner := map[string]string{}
+	if f.Static != nil {
+		owner[strings.TrimSuffix(or(f.Static.Route, "/"), "/")] = "static.route"
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Services)) {
+		key := "services." + name + ".routes"
+		routes := f.Services[name].Routes
+		if len(routes) == 0 {
+			routes = []string{"/"}
+		}
+		for _, r := range routes {
+			at := strings.TrimSuffix(r, "/")
+			if o, taken := owner[at]; taken {
+				p.at(key, fmt.Sprintf("%s and %s both answer %s", key, o, or(at, "/")), "give one of them another prefix, for example routes: [/api]")
+				continue
+			}
+			owner[at] = key
+		}
 	}
 }
 
