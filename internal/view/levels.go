@@ -25,9 +25,10 @@ func LevelsText(w io.Writer, ls []levels.Level, here int, s Style) {
 
 // LevelText writes all there is to say about one level.
 func LevelText(w io.Writer, l levels.Level, s Style) {
-	fmt.Fprintf(w, "%s\n%s\n", s.Bold(fmt.Sprintf("Level %d: %s", l.Number, l.Name)), l.Summary)
+	width := s.Width
+	fmt.Fprintf(w, "%s\n%s\n", s.Bold(fmt.Sprintf("Level %d: %s", l.Number, l.Name)), wrap(l.Summary, width, 0))
 	if !l.Available() {
-		fmt.Fprintf(w, "\nThis version cannot build it. It adds %s.\n", strings.Join(l.Adds, ", "))
+		fmt.Fprintf(w, "\n%s\n", wrap("This version cannot build it. It adds "+strings.Join(l.Adds, ", ")+".", width, 0))
 		return
 	}
 	fmt.Fprintf(w, "\n%s\n", s.Bold("Components"))
@@ -35,7 +36,6 @@ func LevelText(w io.Writer, l levels.Level, s Style) {
 	for _, c := range l.Components {
 		rows = append(rows, []string{"  " + c.Name, c.Count, string(c.Exposure), c.What})
 	}
-	width := s.Width
 	for _, line := range table(rows) {
 		fmt.Fprintln(w, wrap(line, width, hang(rows)))
 	}
