@@ -132,7 +132,7 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height, m.style.Width = msg.Width, msg.Height, msg.Width
-		m.plan = m.plan.Resize(m.width, m.room())
+		m.plan, m.ladder = m.plan.Resize(m.width, m.room()), m.ladder.Resize(m.style, m.width, m.room())
 		return m, nil
 	case tea.KeyPressMsg:
 		return m.press(msg)
@@ -226,8 +226,8 @@ func (m Model) press(msg tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	return m, cmd
 }
 
-// room is how many lines a screen has above the help.
-func (m Model) room() int { return max(5, m.height-3) }
+// room is how many lines a screen has above the help, which may take two.
+func (m Model) room() int { return max(5, m.height-4) }
 
 // View draws the screen that is shown.
 func (m Model) View() tea.View {
@@ -257,10 +257,22 @@ func (m Model) content() string {
 	return strings.TrimRight(body, "\n") + "\n\n" + help(keys, m.style)
 }
 
+// help lists the keys, on as many lines as the width asks for.
 func help(keys []key.Binding, s view.Style) string {
-	var parts []string
-	for _, k := range keys {
-		parts = append(parts, k.Help().Key+" "+s.Faint(k.Help().Desc))
+	var b strings.Builder
+	at := 0
+	for i, k := range keys {
+		n := len([]rune(k.Help().Key + " " + k.Help().Desc))
+		switch {
+		case i > 0 && at+3+n > s.Width:
+			b.WriteString("\n")
+			at = 0
+		case i > 0:
+			b.WriteString(s.Faint(" · "))
+			at += 3
+		}
+		b.WriteString(k.Help().Key + " " + s.Faint(k.Help().Desc))
+		at += n
 	}
-	return strings.Join(parts, s.Faint(" · "))
+	return b.String()
 }

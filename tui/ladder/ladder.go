@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"charm.land/bubbles/v2/key"
+	"charm.land/bubbles/v2/viewport"
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/scale-levels/scale/internal/plan"
@@ -16,13 +17,15 @@ import (
 )
 
 // Keys are what the screen listens to.
-var Keys = struct{ Up, Down, Choose, TakeDown, Explain, Refresh key.Binding }{
+var Keys = struct{ Up, Down, Choose, TakeDown, Explain, Refresh, Scroll, Close key.Binding }{
 	Up:       key.NewBinding(key.WithKeys("up", "k"), key.WithHelp("↑", "up")),
 	Down:     key.NewBinding(key.WithKeys("down", "j"), key.WithHelp("↓", "down")),
 	Choose:   key.NewBinding(key.WithKeys("enter"), key.WithHelp("enter", "plan this level")),
 	TakeDown: key.NewBinding(key.WithKeys("d"), key.WithHelp("d", "plan taking it down")),
 	Explain:  key.NewBinding(key.WithKeys("e"), key.WithHelp("e", "explain")),
 	Refresh:  key.NewBinding(key.WithKeys("r"), key.WithHelp("r", "look again")),
+	Scroll:   key.NewBinding(key.WithKeys("up", "down"), key.WithHelp("↑↓", "scroll")),
+	Close:    key.NewBinding(key.WithKeys("esc"), key.WithHelp("esc", "back to the levels")),
 }
 
 // Plan asks for the plan of going to a level; 0 is down.
@@ -38,11 +41,12 @@ type Model struct {
 	Now    time.Time // of the status
 	Note   string    // what the last key could not do, and why
 	cursor int
-	detail bool
+	detail bool // the level is explained, in text
+	text   viewport.Model
 }
 
 // New starts at the level that stands.
-func New(ls []levels.Level) Model { return Model{Levels: ls} }
+func New(ls []levels.Level) Model { return Model{Levels: ls, text: viewport.New()} }
 
 // Stand takes a fresh status in.
 func (m Model) Stand(s plan.Status, now time.Time) Model {
@@ -53,13 +57,17 @@ func (m Model) Stand(s plan.Status, now time.Time) Model {
 // Update answers a key.
 func (m Model) Update(msg tea.KeyPressMsg) (Model, tea.Cmd) {
 	m.Note = ""
+	if m.detail {
+		return m.read(msg)
+	}
 	switch {
 	case key.Matches(msg, Keys.Up):
 		m.cursor = max(0, m.cursor-1)
 	case key.Matches(msg, Keys.Down):
 		m.cursor = min(len(m.Levels)-1, m.cursor+1)
 	case key.Matches(msg, Keys.Explain):
-		m.detail = !m.detail
+		m.detail = true
+		m.text.GotoTop()
 	case key.Matches(msg, Keys.Refresh):
 		return m, send(Refresh{})
 	case key.Matches(msg, Keys.TakeDown):
@@ -79,10 +87,39 @@ func (m Model) Update(msg tea.KeyPressMsg) (Model, tea.Cmd) {
 	return m, nil
 }
 
+// read scrolls through the explanation until it is closed.
+func (m Model) read(msg tea.KeyPressMsg) (Model, tea.Cmd) {
+	if key.Matches(msg, Keys.Explain) || key.Matches(msg, Keys.Close) {
+		m.detail = false
+		return m, nil
+	}
+	var cmd tea.Cmd
+	m.text, cmd = m.text.Update(msg)
+	return m, cmd
+}
+
+// Resize takes the space of the screen in.
+func (m Model) Resize(s view.Style, width, height int) Model {
+	m.text.SetWidth(width)
+	m.text.SetHeight(height)
+	return m.explain(s)
+}
+
+// explain fills the text of the chosen level in.
+func (m Model) explain(s view.Style) Model {
+	var b strings.Builder
+	view.LevelText(&b, m.Levels[m.cursor], s)
+	m.text.SetContent(b.String())
+	return m
+}
+
 func send(msg tea.Msg) tea.Cmd { return func() tea.Msg { return msg } }
 
 // View draws the screen.
 func (m Model) View(s view.Style) string {
+	if m.detail {
+		return m.explain(s).text.View()
+	}
 	var b strings.Builder
 	view.StatusText(&b, m.Status, s, m.Now)
 	b.WriteByte('\n')
@@ -91,11 +128,7 @@ func (m Model) View(s view.Style) string {
 	}
 	b.WriteByte('\n')
 	l := m.Levels[m.cursor]
-	if m.detail {
-		view.LevelText(&b, l, s)
-	} else {
-		b.WriteString(l.Summary + "\n" + s.Faint("adds "+strings.Join(l.Adds, ", ")) + "\n")
-	}
+	b.WriteString(l.Summary + "\n" + s.Faint("adds "+strings.Join(l.Adds, ", ")) + "\n")
 	if m.Note != "" {
 		b.WriteString("\n" + s.Warn(m.Note) + "\n")
 	}
@@ -125,5 +158,8 @@ func (m Model) line(i int, l levels.Level, s view.Style) string {
 
 // Help are the keys of the screen.
 func (m Model) Help() []key.Binding {
+	if m.detail {
+		return []key.Binding{Keys.Scroll, Keys.Close}
+	}
 	return []key.Binding{Keys.Up, Keys.Down, Keys.Choose, Keys.TakeDown, Keys.Explain, Keys.Refresh}
 }
