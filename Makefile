@@ -44,8 +44,10 @@ bench: build ## Measure the engine and start-up; docs/performance.md says how to
 
 .PHONY: bench-compare
 bench-compare: ## The same program through the Automation API and the pulumi command, in one run
-	mkdir -p bin/compare
-	go build -o bin/compare/pulumi github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+	mkdir -p bin/compare/module
+	cd bin/compare/module && { [ -f go.mod ] || go mod init compare; }
+	cd bin/compare/module && go get github.com/pulumi/pulumi/pkg/v3/cmd/pulumi@v3.250.0 && \
+		go build -o ../pulumi github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
 	SCALE_COMPARE=$(CURDIR)/bin/compare go test -run '^$$' -bench Compare -benchtime 1x -timeout 60m ./stacks/engine
 
 .PHONY: lint
