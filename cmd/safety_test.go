@@ -232,6 +232,8 @@ func TestOnlyLoopbackListens(t *testing.T) {
 func TestANewerAgentTakesOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.project(web)
+	w.write("public/index.html", "x")
 	url := strings.TrimSpace(w.must(0, "up", "--yes").out)
 	before := w.status()
 

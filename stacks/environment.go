@@ -290,28 +290,30 @@ func (e *Environment) StateFile() string { return e.stack.File() }
 func (e *Environment) Status(ctx context.Context) (plan.Status, error) {
 	r := e.record
 	s := plan.Status{Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), Level: r.Topology.Level, State: "absent"}
+	lease, _, err := e.Locks()
+	if err != nil {
+		return s, err
+	}
+	if lease.Held {
+		s.State, s.Lock = "changing", lease.Holder.String()
+	}
 	if !e.Exists() {
 		return s, nil
 	}
 	if err := e.target.Observe(ctx); err != nil {
 		return s, err
 	}
-	lease, _, err := e.Locks()
-	if err != nil {
-		return s, err
-	}
 	t := r.standing()
 	s.URL, s.Supervisor = e.target.URL(t, e.pins), e.target.Supervisor()
 	s.Components, s.Data = e.target.Components(t, e.pins), e.target.Data(t)
-	s.State = overall(s.Components)
+	if !lease.Held {
+		s.State = overall(s.Components)
+	}
 	if r.Walk != nil {
 		s.Walk = fmt.Sprintf("%s to level %d, step %d of %d (%s)", r.Walk.Verb, r.Walk.To, r.Walk.At, r.Walk.Of, r.Walk.Step)
 		if !lease.Held {
 			s.Walk += "; unfinished: 'scale up' goes on from there"
 		}
-	}
-	if lease.Held {
-		s.State, s.Lock = "changing", lease.Holder.String()
 	}
 	return s, nil
 }

@@ -38,6 +38,8 @@ type Keeper interface {
 	Pin(t topology.Topology, pins map[string]string, port int) (moved []string, err error)
 	// Secrets fills in the application's own secrets.
 	Secrets(t topology.Topology, pins map[string]string) error
+	// Renew replaces what keeps the components running, where a newer scale is at hand.
+	Renew(ctx context.Context) error
 	// Clean removes what is left of an environment that has no resources any more.
 	Clean(ctx context.Context) error
 }

@@ -171,6 +171,11 @@ func (e *Environment) stepBack(ctx, now context.Context, g Goal, s levels.Step, 
 // Settle records what an empty plan found to be so: an unfinished walk has
 // nothing left to do, the wanted topology stands.
 func (e *Environment) Settle(ctx context.Context, g Goal) error {
+	if g.Verb == "up" {
+		if err := e.target.Renew(ctx); err != nil {
+			return err
+		}
+	}
 	wanted, err := e.wanted(g)
 	if err != nil {
 		return err

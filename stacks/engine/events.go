@@ -126,16 +126,21 @@ func (o *observer) change(m engine.StepEventMetadata, op plan.Op) plan.Change {
 	return c
 }
 
-// properties are what an update or a replacement touches. Values come from the
-// engine's event, in which secrets are blinded.
+// inputs are a state's as they are: the event's own copy has its secrets blinded,
+// and could not tell a changed one from an unchanged one.
+func inputs(s *engine.StepEventStateMetadata) resource.PropertyMap {
+	if s == nil || s.State == nil {
+		return nil
+	}
+	s.State.Lock.Lock()
+	defer s.State.Lock.Unlock()
+	return s.State.Inputs
+}
+
+// properties are what an update or a replacement touches. Secret values are
+// compared and never written.
 func properties(m engine.StepEventMetadata, f plan.Facts) []plan.Property {
-	var before, after resource.PropertyMap
-	if m.Old != nil {
-		before = m.Old.Inputs
-	}
-	if m.New != nil {
-		after = m.New.Inputs
-	}
+	before, after := inputs(m.Old), inputs(m.New)
 	var ps []plan.Property
 	for _, k := range m.Diffs {
 		replaces := slices.Contains(m.Keys, k)
@@ -171,9 +176,6 @@ func inside(path string, before, after resource.PropertyMap, replaces bool) []pl
 			ps = append(ps, plan.Property{Path: path + "." + string(k), Before: text(b), After: text(a), Replaces: replaces})
 		}
 	}
-	if len(ps) == 0 { // the values differ and are secret
-		ps = append(ps, plan.Property{Path: path, Before: "[secret]", After: "[secret]", Replaces: replaces})
-	}
 	slices.SortFunc(ps, func(a, b plan.Property) int { return strings.Compare(a.Path, b.Path) })
 	return ps
 }
@@ -194,6 +196,12 @@ func text(v resource.PropertyValue) string {
 			parts[i] = text(e)
 		}
 		return strings.Join(parts, " ")
+	case v.IsObject():
+		var parts []string
+		for _, k := range v.ObjectValue().StableKeys() {
+			parts = append(parts, string(k)+": "+text(v.ObjectValue()[k]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
 	default:
 		return fmt.Sprint(v.V)
 	}

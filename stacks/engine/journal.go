@@ -105,6 +105,7 @@ type journal struct {
 	file    *os.File
 	size    int64
 	failed  error // the first failed write; none is tried after it
+	closed  bool  // an operation that was ended at once may still report in
 	queue   chan waiter
 	idle    chan struct{} // closed when the writer has ended
 }
@@ -115,6 +116,11 @@ type waiter struct {
 }
 
 var _ pulumi.Journal = (*journal)(nil)
+
+// errClosed is what an operation hears that goes on after the update was ended
+// at once: that it had begun is in the journal, how it ended is found out by the
+// next run.
+var errClosed = errors.New("the update has ended")
 
 func (c *checkpoint) open(sm *Secrets) *journal { return &journal{c: c, sm: sm} }
 
@@ -129,6 +135,9 @@ func (j *journal) AddJournalEntry(e pulumi.JournalEntry) error {
 	if j.c.file == "" {
 		j.mu.Lock()
 		defer j.mu.Unlock()
+		if j.closed {
+			return errClosed
+		}
 		j.entries, j.changed = append(j.entries, entry), j.changed || !e.ElideWrite
 		return nil
 	}
@@ -147,6 +156,10 @@ func (j *journal) AddJournalEntry(e pulumi.JournalEntry) error {
 
 func (j *journal) add(entry apitype.JournalEntry, b []byte, elide bool) error {
 	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return errClosed
+	}
 	j.entries = append(j.entries, entry)
 	if elide {
 		j.held = append(j.held, b...)
@@ -226,6 +239,9 @@ func (j *journal) append(b []byte) error {
 // Close folds the journal into the checkpoint. An update in which every entry
 // could be elided writes nothing at all.
 func (j *journal) Close() error {
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
 	if j.queue != nil {
 		close(j.queue)
 		<-j.idle

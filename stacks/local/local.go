@@ -117,6 +117,15 @@ func (l *Local) running(ctx context.Context) (*agent.Client, error) {
 	return c, nil
 }
 
+// Renew replaces a running agent of another build by one of this.
+func (l *Local) Renew(ctx context.Context) error {
+	if l.seen.PID == 0 || l.seen.Build == l.Build {
+		return nil
+	}
+	_, err := l.running(ctx)
+	return err
+}
+
 // component asks how one component stands now.
 func (l *Local) component(ctx context.Context, name string) (agent.Component, bool, error) {
 	l.mu.Lock()

@@ -41,6 +41,7 @@ func (*Local) URL(topology.Topology, map[string]string) string                  
 func (*Local) Use(map[string]string)                                            {}
 func (*Local) Preflight(topology.Topology) error                                { return errSystem }
 func (*Local) Secrets(topology.Topology, map[string]string) error               { return errSystem }
+func (*Local) Renew(context.Context) error                                      { return nil }
 func (*Local) Clean(context.Context) error                                      { return errSystem }
 func (*Local) Observe(context.Context) error                                    { return errSystem }
 func (*Local) Data(topology.Topology) []plan.DataPlace                          { return nil }
