@@ -245,9 +245,9 @@ func TestANewerAgentTakesOver(t *testing.T) {
 	if err := os.WriteFile(newer, b, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	stop, failures := make(chan struct{}), make(chan int, 1)
+	stop, failures := make(chan struct{}), make(chan []string, 1)
 	go func() {
-		failed := 0
+		var failed []string
 		for {
 			select {
 			case <-stop:
@@ -256,12 +256,14 @@ func TestANewerAgentTakesOver(t *testing.T) {
 			default:
 			}
 			resp, err := client.Get(url + "/healthz")
-			if err != nil || resp.StatusCode != 200 {
-				failed++
+			if err != nil {
+				failed = append(failed, err.Error())
+				continue
 			}
-			if err == nil {
-				resp.Body.Close()
+			if resp.StatusCode != 200 {
+				failed = append(failed, resp.Status)
 			}
+			resp.Body.Close()
 		}
 	}()
 	c := w.command("up", "--yes")
@@ -271,8 +273,8 @@ func TestANewerAgentTakesOver(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("up by a newer scale: %s", r)
 	}
-	if n := <-failures; n != 0 {
-		t.Errorf("%d requests failed", n)
+	if failed := <-failures; len(failed) != 0 {
+		t.Errorf("%d requests failed: %q", len(failed), failed)
 	}
 	var after struct {
 		Components []struct {

@@ -239,22 +239,40 @@ func (a *Agent) recover(handedOver bool) error {
 	if len(running) == 0 && !handedOver {
 		return nil
 	}
+	var edges []Edge
 	for name, s := range kept {
-		if s.Edge != nil {
-			if err := a.edges.put(*s.Edge); err != nil {
-				a.log.Error("edge not restored", "edge", name, "error", err)
-				continue
-			}
+		switch {
+		case s.Edge != nil:
 			a.specs[name] = *s.Edge
-			continue
+			edges = append(edges, *s.Edge)
+		case s.Process.Once && running[name].PID == 0:
+			// an interrupted one is asked for again by the next 'up'
+		default:
+			a.procs[name] = supervise(a.dirs, *s.Process, running[name], true)
 		}
-		if s.Process.Once && running[name].PID == 0 {
-			continue // an interrupted one is asked for again by the next 'up'
-		}
-		a.procs[name] = supervise(a.dirs, *s.Process, running[name], true)
+	}
+	// The edges open once what is behind them is known to be healthy, and all at
+	// once: a server that is added later would reload the others.
+	a.settle(running)
+	if err := a.edges.put(edges...); err != nil {
+		return fmt.Errorf("open the edges again: %w", err)
 	}
 	a.log.Info("recovered", "adopted", len(running), "kept", len(kept))
 	return nil
+}
+
+// settle waits a moment for adopted processes to be seen healthy.
+func (a *Agent) settle(adopted map[string]ident) {
+	patience := time.After(2 * time.Second)
+	for name := range adopted {
+		if s := a.proc(name); s != nil {
+			select {
+			case <-s.ready:
+			case <-patience:
+				return
+			}
+		}
+	}
 }
 
 // orphan looks for a process that was started and whose file was not written.

@@ -27,7 +27,7 @@ type edges struct {
 	listeners map[string]*net.TCPListener
 	wanted    map[string]Edge
 	loaded    []byte // the configuration that Caddy runs
-	log       string // file for Caddy's own messages
+	traffic   traffic
 }
 
 // registry is what the handlers read. Caddy's modules are global to the process,
@@ -38,12 +38,14 @@ type registered struct {
 	edges map[string]Edge
 	// upstreams are the addresses that take requests for a node.
 	upstreams func(node string) []string
+	traffic   *traffic
 }
 
 func newEdges(upstreams func(node string) []string) *edges {
 	registerModules()
-	registry.Store(&registered{map[string]Edge{}, upstreams})
-	return &edges{listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}}
+	e := &edges{listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}}
+	registry.Store(&registered{map[string]Edge{}, upstreams, &e.traffic})
+	return e
 }
 
 // PortTakenError says that an address cannot be listened on.
@@ -67,22 +69,26 @@ func listen(port int) (*net.TCPListener, error) {
 	return l, err
 }
 
-// put makes an edge as wanted.
-func (e *edges) put(edge Edge) error {
+// put makes edges as wanted, all of them or none.
+func (e *edges) put(edges ...Edge) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old, had := e.wanted[edge.Name]
-	if l := e.listeners[edge.Name]; l == nil || had && old.Port != edge.Port {
-		fresh, err := listen(edge.Port)
-		if err != nil {
-			return err
+	for _, edge := range edges {
+		old, had := e.wanted[edge.Name]
+		if l := e.listeners[edge.Name]; l == nil || had && old.Port != edge.Port {
+			fresh, err := listen(edge.Port)
+			if err != nil {
+				return err
+			}
+			if l != nil {
+				l.Close()
+			}
+			e.listeners[edge.Name] = fresh
 		}
-		if l != nil {
-			l.Close()
-		}
-		e.listeners[edge.Name] = fresh
 	}
-	e.wanted[edge.Name] = edge
+	for _, edge := range edges {
+		e.wanted[edge.Name] = edge
+	}
 	e.publish()
 	return e.load()
 }
@@ -111,7 +117,9 @@ func (e *edges) remove(name string) error {
 func (e *edges) close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.traffic.drain()
 	err := caddy.Stop()
+	e.traffic.emptied()
 	for _, l := range e.listeners {
 		l.Close()
 	}
@@ -119,7 +127,7 @@ func (e *edges) close() error {
 }
 
 func (e *edges) publish() {
-	r := &registered{map[string]Edge{}, registry.Load().upstreams}
+	r := &registered{map[string]Edge{}, registry.Load().upstreams, &e.traffic}
 	for k, v := range e.wanted {
 		v.Routes = slices.Clone(v.Routes)
 		// The longest prefix first, so that the first match is the right one.
@@ -172,7 +180,7 @@ func (e *edges) config() object {
 
 func (edge Edge) handlers() []any {
 	if edge.Kind == "static" {
-		var hs []any
+		hs := []any{object{"handler": handlerName, "edge": edge.Name}}
 		if p := strings.TrimSuffix(edge.Prefix, "/"); p != "" {
 			hs = append(hs, object{"handler": "rewrite", "strip_path_prefix": p})
 		}

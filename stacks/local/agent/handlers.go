@@ -22,14 +22,14 @@ import (
 // The names under which Caddy's configuration knows our parts.
 const (
 	network     = "scale"
-	handlerName = "scale_entry"
+	handlerName = "scale_edge"
 	sourceName  = "scale"
 	nodeVar     = "scale_node" // the node that a request goes to
 )
 
 // registerModules makes our parts known to Caddy, which has one registry a process.
 var registerModules = sync.OnceFunc(func() {
-	caddy.RegisterModule(entryHandler{})
+	caddy.RegisterModule(edgeHandler{})
 	caddy.RegisterModule(upstreamSource{})
 })
 
@@ -47,24 +47,34 @@ func (e *edges) registerNetwork() {
 			return nil, err
 		}
 		defer f.Close()
-		return net.FileListener(f)
+		d, err := net.FileListener(f)
+		if err != nil {
+			return nil, err
+		}
+		return e.traffic.listener(d.(*net.TCPListener)), nil
 	})
 }
 
-// entryHandler answers with the maintenance page, or decides which node a
-// request goes to.
-type entryHandler struct {
+// edgeHandler counts a request; at an entry it answers with the maintenance page,
+// or decides which node the request goes to.
+type edgeHandler struct {
 	Edge string `json:"edge"`
 }
 
 // CaddyModule implements caddy.Module.
-func (entryHandler) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers." + handlerName, New: func() caddy.Module { return new(entryHandler) }}
+func (edgeHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers." + handlerName, New: func() caddy.Module { return new(edgeHandler) }}
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
-func (h entryHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	edge := registry.Load().edges[h.Edge]
+func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	now := registry.Load()
+	now.traffic.requests.Add(1)
+	defer now.traffic.requests.Add(-1)
+	edge := now.edges[h.Edge]
+	if edge.Kind == "static" {
+		return next.ServeHTTP(w, r)
+	}
 	if m := edge.Maintenance; m != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(m.RetryAfter))
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
