@@ -47,7 +47,7 @@ bench-compare: ## The same program through the Automation API and the pulumi com
 	mkdir -p bin/compare/module
 	cd bin/compare/module && { [ -f go.mod ] || go mod init compare; }
 	cd bin/compare/module && go get github.com/pulumi/pulumi/pkg/v3/cmd/pulumi@v3.250.0 && \
-		go build -o ../pulumi github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+		go build -ldflags '-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0' -o ../pulumi github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
 	SCALE_COMPARE=$(CURDIR)/bin/compare go test -run '^$$' -bench Compare -benchtime 1x -timeout 60m ./stacks/engine
 
 .PHONY: lint

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -180,11 +179,7 @@ func (e *edges) config() object {
 
 func (edge Edge) handlers() []any {
 	if edge.Kind == "static" {
-		hs := []any{object{"handler": handlerName, "edge": edge.Name}}
-		if p := strings.TrimSuffix(edge.Prefix, "/"); p != "" {
-			hs = append(hs, object{"handler": "rewrite", "strip_path_prefix": p})
-		}
-		return append(hs, object{"handler": "file_server", "root": edge.Root, "hide": []string{".*"}})
+		return []any{object{"handler": handlerName, "edge": edge.Name}}
 	}
 	return []any{
 		object{"handler": handlerName, "edge": edge.Name},

@@ -13,10 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver" // "file_server"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite" // "rewrite"
-	_ "github.com/caddyserver/caddy/v2/modules/filestorage"       // "file_system"
+	_ "github.com/caddyserver/caddy/v2/modules/filestorage" // "file_system"
 )
 
 // The names under which Caddy's configuration knows our parts.
@@ -55,8 +53,8 @@ func (e *edges) registerNetwork() {
 	})
 }
 
-// edgeHandler counts a request; at an entry it answers with the maintenance page,
-// or decides which node the request goes to.
+// edgeHandler counts a request. A static server's is answered with a file; at an
+// entry it is answered with the maintenance page, or sent to its node.
 type edgeHandler struct {
 	Edge string `json:"edge"`
 }
@@ -73,7 +71,8 @@ func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	defer now.traffic.requests.Add(-1)
 	edge := now.edges[h.Edge]
 	if edge.Kind == "static" {
-		return next.ServeHTTP(w, r)
+		edge.serveFile(w, r)
+		return nil
 	}
 	if m := edge.Maintenance; m != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(m.RetryAfter))
