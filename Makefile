@@ -40,7 +40,9 @@ test-race: ## Run the tests with the race detector (needs a C compiler)
 
 .PHONY: bench
 bench: build ## Measure the engine and start-up; docs/performance.md says how to read it
-	go test -run '^$$' -bench . -benchmem -benchtime 3x ./stacks/engine ./cmd
+	go test -run '^$$' -bench 'Engine|Parallel' -benchmem -benchtime 5x ./stacks/engine
+	go test -run '^$$' -bench Process -benchtime 1x -count 5 ./stacks/engine
+	go test -run '^$$' -bench . -benchtime 5x ./cmd
 
 .PHONY: bench-compare
 bench-compare: ## The same program through the Automation API and the pulumi command, in one run

@@ -31,7 +31,7 @@ const (
 func TestMain(m *testing.M) {
 	switch {
 	case filepath.Base(os.Args[0]) == pluginName:
-		c := &cloud{dir: os.Getenv("SIM_CLOUD")}
+		c := &cloud{}
 		fmt.Fprintln(os.Stderr, engine.ServePlugin("sim", c))
 		os.Exit(1)
 	case os.Getenv(embedded) != "":
@@ -44,14 +44,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runEmbedded is one operation: which, how many resources, store, cloud.
+// runEmbedded is one operation: which, how many resources, store, salt.
 func runEmbedded(args []string) error {
 	var n int
 	if _, err := fmt.Sscan(args[1], &n); err != nil {
 		return err
 	}
-	c := &cloud{dir: args[3]}
-	s, err := engine.Open(engine.Config{Store: args[2], Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", args[4]),
+	c := &cloud{}
+	s, err := engine.Open(engine.Config{Store: args[2], Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", args[3]),
 		Table: table, Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 	if err != nil {
 		return err
@@ -67,6 +67,14 @@ func runEmbedded(args []string) error {
 	return err
 }
 
+// BenchmarkProcess is each operation in a process of its own, with the memory of
+// that process.
+func BenchmarkProcess(b *testing.B) {
+	for _, n := range []int{60, 250, 1000, 3000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchProcess(b, n) })
+	}
+}
+
 // BenchmarkCompare needs the pulumi command: 'make bench-compare' builds it and
 // says where it is.
 func BenchmarkCompare(b *testing.B) {
@@ -75,33 +83,43 @@ func BenchmarkCompare(b *testing.B) {
 		b.Skip("'make bench-compare' builds the pulumi command and runs this")
 	}
 	for _, n := range []int{60, 250, 1000} {
-		b.Run(fmt.Sprintf("embedded/%d", n), func(b *testing.B) { compareEmbedded(b, n) })
+		b.Run(fmt.Sprintf("embedded/%d", n), func(b *testing.B) { benchProcess(b, n) })
 		b.Run(fmt.Sprintf("automation/%d", n), func(b *testing.B) { compareAutomation(b, dir, n) })
 	}
 }
 
-func compareEmbedded(b *testing.B, n int) {
-	store, sim := b.TempDir(), b.TempDir()
+func benchProcess(b *testing.B, n int) {
 	exe, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	for i, op := range []string{"preview", "up", "up", "destroy"} {
-		label := []string{"preview", "up", "no-change", "destroy"}[i]
-		b.Run(label, func(b *testing.B) {
-			c := exec.Command(exe)
-			c.Env = append(os.Environ(), embedded+"="+strings.Join([]string{op, fmt.Sprint(n), store, sim, salt}, " "))
-			if out, err := c.CombinedOutput(); err != nil {
-				b.Fatalf("%v: %s", err, out)
+	run := func(b *testing.B, op, store string) *exec.Cmd {
+		b.Helper()
+		c := exec.Command(exe)
+		c.Env = append(os.Environ(), embedded+"="+strings.Join([]string{op, fmt.Sprint(n), store, salt()}, " "))
+		if out, err := c.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+		return c
+	}
+	for _, o := range []struct{ label, before, op string }{
+		{"preview", "", "preview"}, {"up", "", "up"}, {"no-change", "up", "up"}, {"destroy", "up", "destroy"},
+	} {
+		b.Run(o.label, func(b *testing.B) {
+			store := b.TempDir()
+			if o.before != "" {
+				run(b, o.before, store)
 			}
-			reportMemory(b, c)
+			salt() // derived once, and not in the time
+			b.ResetTimer()
+			reportMemory(b, run(b, o.op, store))
 		})
 	}
 }
 
 func compareAutomation(b *testing.B, dir string, n int) {
 	ctx := context.Background()
-	state, sim, bin, home := b.TempDir(), b.TempDir(), b.TempDir(), b.TempDir()
+	state, bin, home := b.TempDir(), b.TempDir(), b.TempDir()
 	exe, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
@@ -111,7 +129,7 @@ func compareAutomation(b *testing.B, dir string, n int) {
 	}
 	env := map[string]string{
 		"PATH": strings.Join([]string{bin, dir, os.Getenv("PATH")}, ":"), "PULUMI_BACKEND_URL": "file://" + state, "PULUMI_HOME": home,
-		"PULUMI_CONFIG_PASSPHRASE": "correct horse", "SIM_CLOUD": sim, "PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_IGNORE_AMBIENT_PLUGINS": "false",
+		"PULUMI_CONFIG_PASSPHRASE": "correct horse", "PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_IGNORE_AMBIENT_PLUGINS": "false",
 	}
 	b.Setenv("PATH", env["PATH"])
 	s, err := auto.UpsertStackInlineSource(ctx, "dev", "shop", things(n, nil), auto.EnvVars(env))

@@ -152,16 +152,18 @@ func (s *Stack) Refresh(ctx context.Context, o Options) (Result, error) {
 	return s.run(ctx, nothing, o, engine.Refresh, false)
 }
 
-// PreviewDestroy says what Destroy would do.
-func (s *Stack) PreviewDestroy(ctx context.Context, o Options) (Result, error) {
-	return s.run(ctx, nothing, o, engine.Destroy, true)
-}
-
-// Destroy deletes everything. It is tried dry first: a protected resource would
-// otherwise be met after others are gone.
+// Destroy deletes everything. It refuses before anything is deleted when a
+// resource is protected: the engine would meet that one after others are gone.
 func (s *Stack) Destroy(ctx context.Context, o Options) (Result, error) {
-	if r, err := s.PreviewDestroy(ctx, Options{Now: o.Now, Lift: o.Lift}); err != nil {
-		return r, err
+	if _, err := s.state.load(false); err != nil {
+		return Result{}, err
+	}
+	if s.state.base != nil {
+		for _, r := range s.state.base.Resources {
+			if r.Protect && (o.Lift == nil || !o.Lift(r.URN.Name())) {
+				return Result{}, fmt.Errorf("%s is protected: nothing was deleted", r.URN.Name())
+			}
+		}
 	}
 	return s.run(ctx, nothing, o, engine.Destroy, false)
 }

@@ -109,7 +109,7 @@ func TestWrongPassphrase(t *testing.T) {
 	if _, err := s.Up(context.Background(), withToken, engine.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	sec := engine.NewSecrets("wrong", salt)
+	sec := engine.NewSecrets("wrong", salt())
 	w, err := engine.Open(engine.Config{Store: store, Project: "shop", Name: "dev", Secrets: sec, Table: table,
 		Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 	if err != nil {
@@ -247,6 +247,31 @@ func TestTwoLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDestroyRefusesBeforeItDeletes(t *testing.T) {
+	c := &cloud{dir: t.TempDir()}
+	s := open(t, t.TempDir(), c)
+	program := func(ctx *pulumi.Context) error {
+		for i := range 5 {
+			if err := ctx.RegisterResource("sim:index:Thing", name(i), pulumi.Map{"size": pulumi.Int(1)}, &thing{}, pulumi.Protect(i == 2)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if _, err := s.Up(context.Background(), program, engine.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Destroy(context.Background(), engine.Options{}); err == nil || !strings.Contains(err.Error(), name(2)) {
+		t.Fatalf("got %v", err)
+	}
+	if left, _ := os.ReadDir(c.dir); len(left) != 5 {
+		t.Fatalf("a refused destroy left %d of 5", len(left))
+	}
+	if _, err := s.Destroy(context.Background(), engine.Options{Lift: func(n string) bool { return n == name(2) }}); err != nil {
 		t.Fatal(err)
 	}
 }
