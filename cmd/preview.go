@@ -54,6 +54,7 @@ func preview(cmd *cobra.Command, c *cli, o *change, out string, detailed bool) e
 	if o.goal.Port == 0 {
 		o.goal.Port = a.Port
 	}
+	e.Warm()
 	existed := e.Exists()
 	p, err := e.Plan(cmd.Context(), o.goal, o.talk(c))
 	if !existed {

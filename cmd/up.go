@@ -71,6 +71,7 @@ func (o *change) run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
+	e.Warm()
 	if o.goal.Verb == "up" && o.goal.Port == 0 {
 		o.goal.Port = a.Port
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,7 +56,9 @@ type Environment struct {
 	secrets *engine.Secrets
 	stack   *engine.Stack
 	record  *Record           // never nil; a zero Version means that none is written yet
-	pins    map[string]string // all of them, decrypted
+	pins    map[string]string // the secret ones only after Unlock
+	locked  bool              // the secret pins are not decrypted yet
+	from    string            // where the passphrase came from
 	command string            // what the locks say that runs
 }
 
@@ -100,7 +103,7 @@ func Open(home Home, app config.App, target Target, pass Passphrase, command str
 	} else if err := e.begin(pass); err != nil {
 		return nil, err
 	}
-	target.Use(e.pins)
+	target.Use(e.pins, e.Unlock)
 	e.stack, err = engine.Open(engine.Config{Store: string(home), Project: app.Name, Name: app.Env, Secrets: e.secrets,
 		Providers: target.Providers(), Table: target.Table()})
 	return e, err
@@ -141,13 +144,41 @@ func (e *Environment) unlock(pass Passphrase) error {
 	if err != nil {
 		return err
 	}
-	e.secrets = engine.NewSecrets(phrase, e.record.Salt)
-	e.pins, err = e.record.allPins(e.secrets)
-	if errors.Is(err, engine.ErrPassphrase) {
-		return &Error{What: fmt.Sprintf("the passphrase from %s is not the one that %s/%s was made with", from, e.app.Name, e.app.Env), Err: err,
-			Hint: "set SCALE_PASSPHRASE to that one; without it the secrets in the state cannot be read"}
+	e.secrets, e.from = engine.NewSecrets(phrase, e.record.Salt), from
+	e.hold(e.record)
+	return nil
+}
+
+// hold takes a record up with its plain pins.
+func (e *Environment) hold(r *Record) {
+	e.record, e.pins, e.locked = r, maps.Clone(r.Pins), true
+	if e.pins == nil {
+		e.pins = map[string]string{}
 	}
-	return err
+}
+
+// Warm derives the key in the background: whoever is going to plan needs it soon.
+func (e *Environment) Warm() { e.secrets.Warm() }
+
+// Unlock decrypts the secret pins. Deriving the key takes about 150 ms, so only
+// what uses a secret asks for it.
+func (e *Environment) Unlock() error {
+	if !e.locked {
+		return nil
+	}
+	for k, c := range e.record.Secrets {
+		v, err := e.secrets.Decrypt(c)
+		if errors.Is(err, engine.ErrPassphrase) {
+			return &Error{What: fmt.Sprintf("the passphrase from %s is not the one that %s/%s was made with", e.from, e.app.Name, e.app.Env), Err: err,
+				Hint: "set SCALE_PASSPHRASE to that one; without it the secrets in the state cannot be read"}
+		}
+		if err != nil {
+			return err
+		}
+		e.pins[k] = v
+	}
+	e.locked = false
+	return nil
 }
 
 func (e *Environment) phrase(pass Passphrase) (phrase, from string, err error) {
@@ -186,6 +217,9 @@ func (e *Environment) begin(pass Passphrase) error {
 
 // save writes the record, and with the first one the passphrase that was made up.
 func (e *Environment) save() error {
+	if err := e.Unlock(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(e.home.dir(e.app.Name, e.app.Env), dirMode()); err != nil {
 		return &Error{What: "the environment's directory cannot be made", Err: err, Hint: "set SCALE_HOME to a directory that you can write to"}
 	}
@@ -228,10 +262,9 @@ func (e *Environment) Reload(pass Passphrase) error {
 		return nil
 	}
 	if r != nil && r.Salt == e.record.Salt {
-		pins, err := r.allPins(e.secrets)
-		e.record, e.pins = r, pins
-		e.target.Use(pins)
-		return err
+		e.hold(r)
+		e.target.Use(e.pins, e.Unlock)
+		return nil
 	}
 	fresh, err := Open(e.home, e.app, e.target, pass, e.command)
 	if err != nil {

@@ -57,7 +57,7 @@ func (e *Environment) Plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 
 func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Plan, []levels.Step, error) {
 	now := e.record.now()
-	p := plan.Plan{Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), From: e.record.Topology.Level, Made: time.Now()}
+	p := plan.Plan{Kind: plan.PlanKind, Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), From: e.record.Topology.Level, Made: time.Now()}
 	wanted, err := e.wanted(g)
 	if err != nil {
 		return p, nil, err
@@ -73,6 +73,11 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		if err := e.target.Preflight(wanted); err != nil {
 			return p, nil, err
 		}
+	}
+	if err := e.Unlock(); err != nil {
+		return p, nil, err
+	}
+	if g.Verb == "up" {
 		if err := e.target.Secrets(wanted, e.pins); err != nil {
 			return p, nil, err
 		}

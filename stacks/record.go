@@ -126,22 +126,6 @@ func (r *Record) write(file string, s *engine.Secrets, pins map[string]string) e
 	return nil
 }
 
-// allPins are the pins with the secret ones decrypted.
-func (r *Record) allPins(s *engine.Secrets) (map[string]string, error) {
-	pins := map[string]string{}
-	for k, v := range r.Pins {
-		pins[k] = v
-	}
-	for k, c := range r.Secrets {
-		v, err := s.Decrypt(c)
-		if err != nil {
-			return nil, err
-		}
-		pins[k] = v
-	}
-	return pins, nil
-}
-
 // now is what a walk starts from: what was recorded, and the data that an
 // unfinished step may have made. Whatever else that step made is in the engine's
 // state, and goes or stays as the wanted topology says.

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+
+	"github.com/scale-levels/scale/internal/plan"
 )
 
 // A release is named by what it consists of, so that the same sources are the
@@ -92,16 +94,25 @@ func digestFile(h hash.Hash, dir fs.FS, p string, d fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(h, "%q %o %d\n", p, info.Mode().Perm()&0o111, info.Size())
-	if info.Size() > largest {
-		fmt.Fprintf(h, "%d\n", info.ModTime().UnixNano())
-		return nil
-	}
 	f, err := dir.Open(p)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	begin := make([]byte, len(plan.FileBegins))
+	n, err := io.ReadFull(f, begin)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if string(begin[:n]) == plan.FileBegins {
+		return nil // a saved plan is no part of what it plans
+	}
+	fmt.Fprintf(h, "%q %o %d\n", p, info.Mode().Perm()&0o111, info.Size())
+	if info.Size() > largest {
+		fmt.Fprintf(h, "%d\n", info.ModTime().UnixNano())
+		return nil
+	}
+	h.Write(begin[:n])
 	_, err = io.Copy(h, f)
 	return err
 }

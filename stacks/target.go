@@ -29,8 +29,9 @@ type Shaper interface {
 
 // Keeper settles what must be known before a change, and cleans up after the last.
 type Keeper interface {
-	// Use hands the pins over before anything else is asked.
-	Use(pins map[string]string)
+	// Use hands the pins over before anything else is asked; the secret ones are
+	// in them once unlock has been called.
+	Use(pins map[string]string, unlock func() error)
 	// Preflight reports what would make a change fail, before anything changes.
 	Preflight(t topology.Topology) error
 	// Pin fills in what the topology needs and the pins lack; port, when not 0,

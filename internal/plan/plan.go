@@ -20,6 +20,12 @@ import (
 // It changes when a field changes its meaning or goes away, not when one is added.
 const Version = 1
 
+// PlanKind is the kind of a plan's JSON.
+const PlanKind = "scale-plan"
+
+// FileBegins is how a file begins that 'scale preview --out' wrote.
+const FileBegins = "{\n  \"kind\": \"" + PlanKind + "\""
+
 // Op is what happens to one resource.
 type Op string
 
@@ -78,6 +84,7 @@ func (i Impact) Worse(j Impact) bool {
 // Plan is a walk from where an environment stands to where it is wanted.
 // Invariant: Steps is empty exactly when nothing would change.
 type Plan struct {
+	Kind    string    `json:"kind"` // PlanKind; first, so that a file of it is known by its beginning
 	Version int       `json:"version"`
 	App     string    `json:"app"`
 	Env     string    `json:"env"`

@@ -42,7 +42,7 @@ var made = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 func change() plan.Plan {
 	starts := time.Date(2026, 11, 22, 3, 0, 0, 0, time.Local)
 	return plan.Plan{
-		Version: 1, App: "shop", Env: "prod", Target: "local", From: 1, To: 1, Made: made, Downtime: 1.4,
+		Kind: plan.PlanKind, Version: 1, App: "shop", Env: "prod", Target: "local", From: 1, To: 1, Made: made, Downtime: 1.4,
 		Found:  []string{"an earlier 'scale up' to level 1 by host, pid 4711 ended in step 2 of 3"},
 		Starts: &starts, Why: "when the maintenance window opens: Sun 03:00-05:00",
 		Steps: []plan.Step{

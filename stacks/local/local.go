@@ -43,6 +43,7 @@ type Local struct {
 	client *agent.Client // nil until it is needed
 	seen   agent.Status  // as of the last Observe
 	pins   Pins
+	unlock func() error // decrypts the secret pins
 }
 
 // New is the local target of an environment; nothing is started.
@@ -60,7 +61,7 @@ func (l *Local) Providers() map[string]engine.ProviderFactory {
 }
 
 // Use hands the pins over before anything else is asked.
-func (l *Local) Use(p Pins) { l.pins = p }
+func (l *Local) Use(p Pins, unlock func() error) { l.pins, l.unlock = p, unlock }
 
 // Observe looks at what runs. An agent that died while its components live is
 // started again and adopts them; when nothing lives, nothing is started.
@@ -86,6 +87,9 @@ func (l *Local) Observe(ctx context.Context) error {
 
 // start starts an agent; the caller holds the mutex.
 func (l *Local) start(ctx context.Context, more ...string) (*agent.Client, error) {
+	if err := l.unlock(); err != nil {
+		return nil, err
+	}
 	key, err := agent.ParseKey(l.pins[agentKey])
 	if err != nil {
 		return nil, err

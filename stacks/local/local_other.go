@@ -38,7 +38,7 @@ func (*Local) Name() string                                                     
 func (*Local) Table() plan.Table                                                { return Table }
 func (*Local) Providers() map[string]engine.ProviderFactory                     { return nil }
 func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }
-func (*Local) Use(map[string]string)                                            {}
+func (*Local) Use(map[string]string, func() error)                              {}
 func (*Local) Preflight(topology.Topology) error                                { return errSystem }
 func (*Local) Secrets(topology.Topology, map[string]string) error               { return errSystem }
 func (*Local) Renew(context.Context) error                                      { return nil }
