@@ -56,7 +56,6 @@ func TestBadInput(t *testing.T) {
 		"a missing program":    {yaml: strings.Replace(web, "[%BIN%, guestbook, serve]", "./server --fast", 1), args: up, code: 3, says: []string{`no program "./server"`, "build or install it"}},
 		"a missing directory":  {yaml: strings.Replace(web, "dir: public", "dir: nowhere", 1), args: up, code: 3, says: []string{"static files cannot be read"}},
 		"a missing secret":     {yaml: strings.Replace(web, "env: {", "secrets: [API_KEY]\n    env: {", 1), args: up, code: 3, says: []string{"API_KEY", "no value"}},
-		"no PostgreSQL":        {yaml: web, env: []string{"PATH=" + "/nonexistent"}, args: up, code: 4, says: []string{"PostgreSQL is not installed", "make tools"}},
 		"a program that ends": {yaml: strings.Replace(web, "[%BIN%, guestbook, serve]", "sh -c 'echo this is why >&2; exit 3'", 1), args: up, code: 3,
 			says: []string{"exit status 3", "this is why", "nothing was changed"}},
 		"a health path that never answers": {yaml: strings.Replace(web, "health: /healthz", "health: /never\n    start_timeout: 1", 1), args: up, code: 3,
@@ -64,9 +63,6 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "no PostgreSQL" {
-				hidePostgres(t)
-			}
 			w := newWorld(t)
 			w.env = c.env
 			if c.yaml != "" {
@@ -84,19 +80,6 @@ func TestBadInput(t *testing.T) {
 			}
 			w.gone()
 		})
-	}
-}
-
-// hidePostgres leaves a test out where PostgreSQL is in a place that is looked
-// at whatever PATH says, which cannot be hidden without taking it away.
-func hidePostgres(t *testing.T) {
-	t.Helper()
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(found) > 0 {
-		t.Skipf("PostgreSQL is in %s; TestFindPostgres looks at what happens without one", found[0])
 	}
 }
 

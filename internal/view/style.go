@@ -119,10 +119,3 @@ func visible(s string) int {
 	}
 	return n
 }
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
-}

@@ -1,7 +1,5 @@
 package local
 
-import "errors"
-
 // Error is something that a person can set right: what happened, and what to do.
 type Error struct {
 	What string
@@ -24,5 +22,3 @@ func (e *Error) Hints() string { return e.Hint }
 
 // MissingTool reports whether the error is a missing program.
 func (e *Error) MissingTool() bool { return e.Tool }
-
-var errNoAgent = errors.New("the environment's agent is not running")

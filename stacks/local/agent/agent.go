@@ -26,6 +26,7 @@ type Agent struct {
 	since time.Time
 	log   *slog.Logger
 	edges *edges
+	lock  *os.File // held: closing it would give the lock up
 
 	mu      sync.Mutex
 	procs   map[string]*supervised

@@ -53,14 +53,17 @@ func Run(o Options) (err error) {
 		}
 	}
 	a := newAgent(d, key, o.Build, os.Stderr)
-	lock := make(chan error, 1)
 	var thanks func() error
 	if o.Takeover {
 		if thanks, err = a.takeOver(); err != nil {
 			return fmt.Errorf("take over from the running agent: %w", err)
 		}
-		go func() { lock <- lockFile(d.lock(), true) }()
-	} else if err := lockFile(d.lock(), false); err != nil {
+		go func() {
+			if err := a.hold(true); err != nil { // once the predecessor is gone
+				a.log.Error("take the lock", "error", err)
+			}
+		}()
+	} else if err := a.hold(false); err != nil {
 		return err
 	}
 	if err := a.recover(o.Takeover); err != nil {
@@ -71,11 +74,9 @@ func Run(o Options) (err error) {
 
 var errRunning = errors.New("another agent runs here")
 
-// held keeps the lock's file open for as long as the process lives.
-var held *os.File
-
-func lockFile(name string, wait bool) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+// hold takes the agent's lock for as long as the process lives.
+func (a *Agent) hold(wait bool) error {
+	f, err := os.OpenFile(a.dirs.lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func lockFile(name string, wait bool) error {
 		f.Close()
 		return err
 	}
-	held = f
+	a.lock = f
 	return nil
 }
 
