@@ -84,7 +84,7 @@ func Start(ctx context.Context, d Dirs, argv []string, key Key) (*Client, error)
 // environment is what the agent gets of ours: nothing that could hold a secret.
 func environment() []string {
 	var env []string
-	for _, k := range []string{"PATH", "HOME", "LANG", "TZ", "TMPDIR", "SCALE_AGENT_TEST"} {
+	for _, k := range []string{"PATH", "HOME", "LANG", "TZ", "TMPDIR"} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)
 		}
