@@ -300,3 +300,27 @@ func TestMissingDataIsNotReplacedSilently(t *testing.T) {
 	w.must(0, "up", "--yes", "--allow-data-loss=db-use1-g1-data")
 	w.must(0, "preview", "--detailed-exitcode")
 }
+
+// Data whose record and state were lost is neither taken over nor cleaned away.
+func TestDataThatNoRecordKnowsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must(0, "up", "--level", "1", "--yes")
+	w.must(0, "down", "--yes")
+	data := w.status().Data[0].Place
+	env := filepath.Join(w.home, "environments", "guestbook", "dev")
+	for _, lost := range []string{filepath.Join(env, "record.json"), filepath.Join(w.home, ".pulumi")} {
+		if err := os.RemoveAll(lost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"preview"}, {"up", "--yes"}} {
+		if r := w.must(3, args...); !strings.Contains(r.err, "no record knows") {
+			t.Errorf("%v: %s", args, r)
+		}
+	}
+	w.must(0, "down", "--delete-data", "--confirm", "dev", "--yes") // nothing stands that it knows
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		t.Fatalf("the data is gone: %v", err)
+	}
+}

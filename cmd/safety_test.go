@@ -28,11 +28,13 @@ func sweepProcesses(dir string) {
 	for _, pid := range mentioning(dir) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for range 100 {
 		if len(mentioning(dir)) == 0 {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
 }
 

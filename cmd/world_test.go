@@ -89,6 +89,8 @@ func watch(dir string) (stop func(), err error) {
 // sweep ends every process that mentions the directory, agents first, and
 // removes it.
 func sweep(dir string) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for range 20 {
 		left := mentioning(dir)
 		for _, pid := range left {
@@ -97,7 +99,7 @@ func sweep(dir string) {
 		if len(left) == 0 {
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-tick.C
 	}
 	_ = os.RemoveAll(dir)
 }

@@ -69,6 +69,9 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 	if err := e.target.Observe(ctx); err != nil {
 		return p, nil, err
 	}
+	if err := e.strangers(now, wanted); err != nil {
+		return p, nil, err
+	}
 	if g.Verb == "up" {
 		if err := e.target.Preflight(wanted); err != nil {
 			return p, nil, err
@@ -108,6 +111,23 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 	p.Violations = plan.Guard(p.Steps, e.target.Table(), e.allowed(g))
 	p.Digests, err = e.digests(wanted)
 	return p, steps, err
+}
+
+// strangers refuses to go near data that lies where new data would be made and
+// that the record does not know: to take it over, and to clean it away when that
+// fails, would both be wrong.
+func (e *Environment) strangers(now, wanted topology.Topology) error {
+	known := map[string]bool{}
+	for _, d := range e.target.Data(now) {
+		known[d.Name] = true
+	}
+	for _, d := range e.target.Data(wanted) {
+		if !known[d.Name] && d.Bytes > 0 {
+			return &Error{What: fmt.Sprintf("%s holds data that no record knows: was %s lost?", d.Place, e.recordFile()),
+				Hint: "restore the record and the state from a backup, or move the data away to begin anew"}
+		}
+	}
+	return nil
 }
 
 // changed reports whether any step but the named ones changes anything.
@@ -192,7 +212,7 @@ func closes(t topology.Topology) bool {
 }
 
 // overhead is what a step costs besides its resources: the engine, the gate's
-// first look (docs/performance.md, walk times).
+// first look. Steps that change one edge take 50 to 130 ms here.
 const overhead = 200 * time.Millisecond
 
 // expect is how long a step should take, in seconds: the resources of a node

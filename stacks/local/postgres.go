@@ -139,7 +139,7 @@ func reachable(dir string, u *agent.User) error {
 }
 
 // settings are what a size means: memory for shared buffers and how many
-// connections, a connection taking up to about 10 MB of its own.
+// connections. They are choices of ours, for machines from a laptop up.
 var settings = map[string][]string{
 	"small":  {"shared_buffers=64MB", "max_connections=50"},
 	"medium": {"shared_buffers=256MB", "max_connections=100"},

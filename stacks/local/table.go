@@ -19,7 +19,7 @@ const (
 )
 
 const (
-	measured = "docs/performance.md, walk times; 2 cores, PostgreSQL 15.18"
+	measured = "read off the progress of ups and downs; 2 cores, PostgreSQL 15.18"
 	running  = "running"
 	stopped  = "stopped"
 	present  = "present"
@@ -30,7 +30,7 @@ var Table = plan.Table{
 	typeDataDirectory: {
 		HoldsData: true, Required: []string{"node", "engine", "adminPassword"}, Replaces: []string{"engine"},
 		Unwatched: []string{"adminPassword"}, Outputs: map[string]string{"path": "/data", "major": "15"},
-		State: []string{present, engine.Missing}, Create: 450 * time.Millisecond, Delete: 50 * time.Millisecond, Source: measured,
+		State: []string{present, engine.Missing}, Create: 600 * time.Millisecond, Delete: 50 * time.Millisecond, Source: measured,
 	},
 	typePostgres: {
 		Required: []string{"node", "data", "major", "port", "size", "adminPassword", "user", "database", "password"},

@@ -98,6 +98,9 @@ func clearStalePostmaster(dataDir string) {
 		return
 	}
 	_, alive := startTime(pid)
+	if real, err := filepath.EvalSymlinks(dataDir); err == nil {
+		dataDir = real // as the link to a process's directory reads
+	}
 	cwd, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
 	if !alive || err == nil && cwd != dataDir {
 		_ = os.Remove(file)
