@@ -23,9 +23,9 @@ type Level struct {
 	Disadvantages []string    `json:"disadvantages,omitempty"`
 	Decisions     []Decision  `json:"decisions,omitempty"`
 
-	// build turns the intent into a topology; nil for a level that this version
-	// describes but cannot build.
-	build func(config.App) topology.Topology
+	// build turns the intent into a topology, given the one that stands; nil for a
+	// level that this version describes but cannot build.
+	build func(app config.App, now topology.Topology) (topology.Topology, error)
 }
 
 // Component is a part of a level, in words.
@@ -69,6 +69,14 @@ func (e *UnknownError) Hints() string {
 	return "this version builds level " + strings.Join(can, ", ") + "; 'scale levels' describes the ladder"
 }
 
+// AppError says what of an application does not go with a level.
+type AppError struct{ What, Hint string }
+
+func (e *AppError) Error() string { return e.What }
+
+// Hints returns what to do about it.
+func (e *AppError) Hints() string { return e.Hint }
+
 // Get returns a level by its number.
 func Get(n int) (Level, error) {
 	for _, l := range All() {
@@ -95,20 +103,25 @@ func Build(app config.App, level int, now topology.Topology) (topology.Topology,
 	if n := len(app.Services); n != 1 {
 		return topology.Topology{}, &UnknownError{level, fmt.Sprintf("takes one service, and the application has %d", n)}
 	}
-	t := l.build(app)
-	keepData(&t, now)
+	t, err := l.build(app, now)
+	if err != nil {
+		return t, err
+	}
+	t = Keep(t, now)
 	t.Sort()
 	return t, t.Validate()
 }
 
-// keepData carries over nodes that hold data and that the wanted topology does
-// not mention: a level change never drops them.
-func keepData(t *topology.Topology, now topology.Topology) {
+// Keep is t with the nodes of now that hold data and that t does not mention, which
+// nothing serves: a walk never drops them.
+func Keep(t, now topology.Topology) topology.Topology {
+	t = t.Clone()
 	for _, n := range Down(now).Nodes {
 		if _, ok := t.Node(n.ID); !ok {
-			t.Nodes = append(t.Nodes, n)
+			t.Put(n, nil)
 		}
 	}
+	return t
 }
 
 // Down is level 0 of a topology: only what holds data stays, and nothing serves it.
@@ -119,9 +132,7 @@ func Down(now topology.Topology) topology.Topology {
 		if !n.HoldsData() {
 			continue
 		}
-		if n.Database != nil {
-			n.Database.Stopped = true
-		}
+		n.Stop()
 		t.Nodes = append(t.Nodes, n)
 	}
 	return t

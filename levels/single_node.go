@@ -30,7 +30,7 @@ func singleNode() Level {
 		},
 		Decisions: []Decision{
 			{"When may the application be down for an update?", "'maintenance.window' in scale.yaml, or 'scale up --at TIME'; meanwhile the entry answers 503 with Retry-After and a page of yours ('maintenance.page')."},
-			{"Where do uploaded files and sessions live?", "On the node they are the simplest. From level 2 on a second instance must see them: keep sessions in the database or signed cookies now, and level 2 needs no change."},
+			{"Where do uploaded files and sessions live?", "On the node they are the simplest. From level 2 on a second instance must see them: keep sessions in the database, in signed cookies or in the session store ('sessions: true'), and files in the file store ('files: true'), and level 2 needs no change."},
 			{"Which database settings can never change in place?", "Engine, name and user are fixed at level 1; 'database.size' can change at any time, with a restart."},
 			{"When is it time for level 2?", "When an update at three in the morning is no longer good enough, or when one machine is no longer enough for backend and database together."},
 		},
@@ -38,49 +38,17 @@ func singleNode() Level {
 	}
 }
 
-func buildSingleNode(app config.App) topology.Topology {
-	home := app.Regions[0]
-	id := func(name string) string { return name + "-" + config.RegionCode(home) + "-g1" }
-	t := topology.Topology{App: app.Name, Env: app.Env, Level: 1, Regions: []topology.Region{{Name: home}},
-		Maintenance: topology.Maintenance{Page: app.Page, RetryAfter: app.RetryAfter}}
-	add := func(n topology.Node) string {
-		n.Region, n.Generation = home, 1
-		if n.Exposure == "" {
-			n.Exposure = topology.Private
-		}
-		t.Nodes = append(t.Nodes, n)
-		return n.ID
-	}
-	link := func(from, to string) { t.Links = append(t.Links, topology.Link{From: from, To: to}) }
-
+func buildSingleNode(app config.App, _ topology.Topology) (topology.Topology, error) {
+	b := newBuilder(app, 1)
 	svc := app.Services[0]
-	backend := add(topology.Node{ID: id(svc.Name), Kind: topology.Backend, Backend: &topology.BackendSpec{
-		Service: svc.Name, Command: svc.Command, Dir: svc.Dir, Migrate: svc.Migrate, Release: svc.Release, Color: "blue",
-		Instances: svc.Instances, Env: svc.Env, Secrets: svc.Secrets, Health: svc.Health,
-		StartTimeout: svc.StartTimeout, StopTimeout: svc.StopTimeout,
-	}})
-	entry := &topology.EntrySpec{}
+	backend := b.add(svc.Name, topology.Node{Kind: topology.Backend, Backend: b.backend(svc, "blue", max(svc.Instances, 1))}, b.stores()...)
+	entry, behind := &topology.EntrySpec{}, []string{backend}
 	for _, r := range svc.Routes {
 		entry.Routes = append(entry.Routes, topology.Route{Path: r, To: backend})
 	}
-	if app.Database != nil {
-		db := add(topology.Node{ID: id("db"), Kind: topology.Database,
-			Database: &topology.DatabaseSpec{Engine: app.Database.Engine, Size: app.Database.Size}})
-		link(backend, db)
+	if static := b.static(1); static != "" {
+		entry.Routes, behind = append(entry.Routes, topology.Route{Path: app.Static.Route, To: static}), append(behind, static)
 	}
-	if svc.Dir == "" { // the built-in example has no directory of its own to write to
-		link(backend, add(topology.Node{ID: id("files"), Kind: topology.Files, Files: &topology.FilesSpec{}}))
-	}
-	static := ""
-	if app.Static != nil {
-		static = add(topology.Node{ID: id("static"), Kind: topology.Static, Static: &topology.StaticSpec{
-			Dir: app.Static.Dir, Release: app.Static.Release, Prefix: app.Static.Route}})
-		entry.Routes = append(entry.Routes, topology.Route{Path: app.Static.Route, To: static})
-	}
-	front := add(topology.Node{ID: id("entry"), Kind: topology.Entry, Exposure: topology.Public, Entry: entry})
-	link(front, backend)
-	if static != "" {
-		link(front, static)
-	}
-	return t
+	b.add("entry", topology.Node{Kind: topology.Entry, Exposure: topology.Public, Entry: entry}, behind...)
+	return b.Topology, nil
 }

@@ -1,16 +1,7 @@
 package levels
 
-// The levels above 1 are described here so that a person sees where the ladder
+// The levels above 2 are described here so that a person sees where the ladder
 // leads. They cannot be built yet; each moves to a file of its own when it can.
-
-func loadBalancer() Level {
-	return Level{
-		Number:  2,
-		Name:    "load balancer",
-		Summary: "A load balancer in front of several backends: updates and the death of a backend without downtime.",
-		Adds:    []string{"a load balancer", "blue and green pools of backends", "a second static server"},
-	}
-}
 
 func cdnCaching() Level {
 	return Level{

@@ -13,6 +13,7 @@ const (
 	GateClosed  Gate = "closed"  // the public address answers with the maintenance page
 	GateHealthy Gate = "healthy" // every instance of every backend answers its health path
 	GateAnswers Gate = "answers" // the public address answers, through the new path
+	GateSteady  Gate = "steady"  // it answers with no more errors than before the step
 	GateStopped Gate = "stopped" // nothing but data is left
 	GateEmpty   Gate = "empty"   // nothing is left
 )
@@ -29,9 +30,11 @@ type Step struct {
 // It always has at least one step, since what really stands may differ from what
 // is recorded; a step that changes nothing is dropped when the walk is planned.
 //
-// At level 1 a change of a backend or a database happens behind the maintenance
-// page: close → change → open. An environment whose entry does not stand has
-// nothing to close.
+// Where a load balancer stands or comes, nothing that serves is touched: expand
+// (old and new side by side, traffic on old) → canary → shift (traffic on new) →
+// contract (only new). Without one, a change of a backend happens behind the
+// maintenance page: close → change → open, and so does a restart of the database
+// at every level. An environment whose entry does not stand has nothing to close.
 func Walk(now, wanted topology.Topology) []Step {
 	switch {
 	case len(wanted.Nodes) == 0 && len(now.Nodes) > 0:
@@ -43,14 +46,21 @@ func Walk(now, wanted topology.Topology) []Step {
 		return []Step{{"stop", "Stop everything; the data stays", GateStopped, wanted}}
 	case !serves(now):
 		return []Step{{"create", "Make what is missing", GateAnswers, wanted}}
+	case balanced(now) || balanced(wanted):
+		return shiftWalk(now, wanted)
 	case needsDowntime(now, wanted):
-		return []Step{
-			{"close", "Answer with the maintenance page", GateClosed, closed(now, wanted)},
-			{"change", "Change what stands behind the entry", GateHealthy, closed(wanted, wanted)},
-			{"open", "Answer again", GateAnswers, wanted},
-		}
+		return behindMaintenance(now, wanted)
 	default:
 		return []Step{{"update", "Bring everything to what is wanted", GateAnswers, wanted}}
+	}
+}
+
+// behindMaintenance changes what stands while the maintenance page answers.
+func behindMaintenance(now, wanted topology.Topology) []Step {
+	return []Step{
+		{"close", "Answer with the maintenance page", GateClosed, closed(now, wanted)},
+		{"change", "Change what stands behind the entry", GateHealthy, closed(wanted, wanted)},
+		{"open", "Answer again", GateAnswers, wanted},
 	}
 }
 

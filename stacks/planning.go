@@ -36,6 +36,9 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 		return levels.Down(now), nil
 	}
 	level := g.Level
+	if w := e.record.Walk; level == 0 && w != nil && w.Verb == "up" {
+		level = w.To // an interrupted walk goes on to where it led
+	}
 	if level == 0 {
 		level = e.record.Topology.Level
 	}

@@ -45,6 +45,8 @@ type WalkState struct {
 	By      string            `json:"by"` // host and pid
 	Failed  string            `json:"failed,omitempty"`
 	Pending topology.Topology `json:"pending"` // what the step that had begun was to reach
+	// Start is the last topology that stood whole: what a failure walks back to.
+	Start topology.Topology `json:"start"`
 }
 
 // Entry is one line of the history.

@@ -77,18 +77,20 @@ func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan,
 		return err
 	}
 	e.record.Dir = e.app.Dir
-	start, whole := e.record.now(), e.record.Walk == nil
+	interrupted := e.record.Walk
+	start, whole := e.start()
 	entry := Entry{Time: began, Verb: g.Verb, From: e.record.Topology.Level, To: fresh.To, Changes: summary(fresh), By: by()}
+	changed := false
 	for i, s := range steps {
 		if !slices.ContainsFunc(fresh.Steps, func(p plan.Step) bool { return p.ID == s.ID }) && i < len(steps)-1 {
 			continue // it changes nothing
 		}
-		e.record.Walk = &WalkState{Verb: g.Verb, To: fresh.To, Step: s.Title, At: i + 1, Of: len(steps), Began: began, By: by(), Pending: s.Topology}
+		e.record.Walk = &WalkState{Verb: g.Verb, To: fresh.To, Step: s.Title, At: i + 1, Of: len(steps), Began: began, By: by(), Pending: s.Topology, Start: start}
 		if err = e.take(ctx, now, g, s, approved, sink); err != nil {
 			break
 		}
 		e.record.Topology = s.Topology
-		e.record.Walk = nil
+		e.record.Walk, changed = nil, true
 	}
 	entry.Took, entry.Result = time.Since(began), "done"
 	if err != nil {
@@ -97,18 +99,37 @@ func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan,
 			entry.Result = "cancelled"
 		}
 		e.record.Walk.Failed = entry.Result
+		if refused(err) && !changed {
+			e.record.Walk = interrupted // nothing was begun
+			return errors.Join(err, e.save())
+		}
 	}
 	if err == nil && g.DeleteData {
 		return e.vanish(ctx)
 	}
 	e.record.add(entry)
-	if err != nil && !whole {
-		return errors.Join(err, e.save())
-	}
-	if err != nil && g.Verb == "up" && entry.Result == "failed" {
+	if err != nil && whole && g.Verb == "up" && entry.Result == "failed" {
 		return e.walkBack(ctx, now, start, err, sink)
 	}
 	return errors.Join(err, e.save())
+}
+
+// start is the topology that a failure walks back to, and whether there is one: an
+// environment that an interrupted walk left between two has that walk's own start,
+// unless nothing served then. What has been made since may hold data by now.
+func (e *Environment) start() (topology.Topology, bool) {
+	w := e.record.Walk
+	if w == nil {
+		return e.record.Topology.Clone(), true
+	}
+	return w.Start, w.Verb == "up" && w.Start.Level > 0
+}
+
+// refused reports whether a step was not begun because it would do too much.
+func refused(err error) bool {
+	var guard *GuardError
+	var stale *StaleError
+	return errors.As(err, &guard) || errors.As(err, &stale)
 }
 
 // RolledBackError means that a walk failed and that what stood before stands again.
@@ -130,6 +151,9 @@ func (e *RolledBackError) Unwrap() error { return e.Err }
 func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology, cause error, sink plan.Sink) error {
 	sink(plan.Event{Time: time.Now(), Kind: plan.Message, Level: "warning", Text: "that did not work; going back to what stood before"})
 	goal := Goal{Verb: "back", DeleteData: len(start.Nodes) == 0}
+	if !goal.DeleteData {
+		start = levels.Keep(start, e.record.now())
+	}
 	steps := levels.Walk(e.record.now(), start)
 	if goal.DeleteData { // there is nothing that could be kept, and nothing may be made
 		steps = steps[len(steps)-1:]

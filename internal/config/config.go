@@ -17,6 +17,8 @@ type File struct {
 	Services     map[string]Service     `yaml:"services" jsonschema:"required" jsonschema_description:"What runs, by name. Levels 1 to 4 take one service."`
 	Static       *Static                `yaml:"static" jsonschema_description:"Files that a static server answers with."`
 	Database     *Database              `yaml:"database" jsonschema_description:"The database that the services share."`
+	Files        *bool                  `yaml:"files" jsonschema_description:"true: what the application keeps lies in an S3-compatible store, found by FILES_BUCKET and the standard AWS variables. false: it keeps no files. Default: not said, and level 2 looks for files that were written beside the code."`
+	Sessions     bool                   `yaml:"sessions" jsonschema_description:"true: a session store that speaks Redis's protocol stands at SESSION_URL."`
 	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
 	Maintenance  Maintenance            `yaml:"maintenance" jsonschema_description:"When and how changes that need downtime are made."`
 	Environments map[string]Environment `yaml:"environments" jsonschema_description:"Where it stands, by name. Default: dev, on this machine."`
@@ -29,7 +31,7 @@ type Service struct {
 	Dir          string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
 	Health       string            `yaml:"health" jsonschema_description:"Path that answers 2xx or 3xx when an instance is ready. Default: /"`
 	Routes       []string          `yaml:"routes" jsonschema_description:"Path prefixes that reach this service. Default: everything that is not a static file."`
-	Instances    int               `yaml:"instances" jsonschema:"minimum=1,maximum=64" jsonschema_description:"How many run side by side. Default: 1 at level 1."`
+	Instances    int               `yaml:"instances" jsonschema:"minimum=1,maximum=64" jsonschema_description:"How many run side by side. Default: 1 at level 1, 2 from level 2 on."`
 	Env          map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
 	Secrets      []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the service."`
 	StartTimeout int               `yaml:"start_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds until the health path must answer. Default: 60."`
@@ -68,13 +70,17 @@ type App struct {
 	Name     string
 	Env      string
 	Target   string
-	Level    int    // 0: the file names none
-	Port     int    // 0: any
-	Dir      string // absolute, where scale.yaml is; empty: the built-in example
-	File     string // path of scale.yaml; empty: the built-in example
-	Services []AppService
+	Level    int          // 0: the file names none
+	Port     int          // 0: any
+	Dir      string       // absolute, where scale.yaml is; empty: the built-in example
+	File     string       // path of scale.yaml; empty: the built-in example
+	Services []AppService // Instances is 0 where the level decides
 	Static   *AppStatic
 	Database *Database
+	// Files: true for a store of files, false for an application that keeps none,
+	// nil for one that does not say.
+	Files    *bool
+	Sessions bool
 	Regions  []string
 	Maintenance
 }
@@ -111,7 +117,7 @@ func (f File) App(env string) (App, error) {
 		return App{}, err
 	}
 	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
-		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database}
+		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions}
 	if a.Target == "" {
 		a.Target = DefaultTarget
 	}
@@ -133,7 +139,6 @@ func (f File) App(env string) (App, error) {
 	for _, n := range slices.Sorted(maps.Keys(f.Services)) {
 		s := f.Services[n]
 		s.Health = or(s.Health, DefaultHealth)
-		s.Instances = or(s.Instances, 1)
 		s.StartTimeout, s.StopTimeout = or(s.StartTimeout, DefaultStartTimeout), or(s.StopTimeout, DefaultStopTimeout)
 		if len(s.Routes) == 0 {
 			s.Routes = []string{"/"}

@@ -145,6 +145,8 @@ func (p *parser) check(n *yaml.Node, t reflect.Type, key string) {
 		}
 	case t.Kind() == reflect.Int && n.Tag != "!!int":
 		want = "a whole number"
+	case t.Kind() == reflect.Bool && n.Tag != "!!bool":
+		want = "true or false"
 	case t.Kind() == reflect.String && n.Kind != yaml.ScalarNode:
 		want = "a text"
 	}

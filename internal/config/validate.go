@@ -23,6 +23,9 @@ func ValidName(s string) bool { return nameForm.MatchString(s) && !strings.HasSu
 var reserved = []string{"PORT", "HOST", "SCALE_LEVEL", "SCALE_REGION", "SCALE_COLOR", "DATABASE_URL", "DATABASE_REPLICA_URL",
 	"CACHE_URL", "SESSION_URL", "QUEUE_URL", "STATIC_URL", "FILES_BUCKET", "BOOTSTRAP_PEERS", "TURN_URL"}
 
+// nodes are the names of the other parts of an environment.
+var nodes = []string{"db", "entry", "files", "lb", "sessions", "static"}
+
 func (p *parser) validate(f File) {
 	switch {
 	case f.Name == "":
@@ -76,6 +79,9 @@ func (p *parser) validate(f File) {
 func (p *parser) service(key, name string, s Service) {
 	if !ValidName(name) {
 		p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
+	}
+	if slices.Contains(nodes, name) {
+		p.at(key, fmt.Sprintf("%q is the name of another part of the environment", name), "call the service web, api or by what it does")
 	}
 	if len(s.Command) == 0 {
 		p.at(key+".command", "is missing", "say what starts the service, for example ./server or: gunicorn shop.wsgi")

@@ -17,11 +17,13 @@ type Kind string
 
 // The kinds of nodes.
 const (
-	Entry    Kind = "entry"    // the public address; exactly one a region that takes traffic
-	Backend  Kind = "backend"  // a pool of instances of one service
-	Static   Kind = "static"   // a server of the release's static files
-	Database Kind = "database" // a relational database; holds data
-	Files    Kind = "files"    // a directory of files that the application wrote; holds data
+	Entry        Kind = "entry"         // the public address; exactly one a region that takes traffic
+	LoadBalancer Kind = "load-balancer" // spreads what reaches the entry over pools
+	Backend      Kind = "backend"       // a pool of instances of one service
+	Static       Kind = "static"        // servers of the release's static files
+	Database     Kind = "database"      // a relational database; holds data
+	Files        Kind = "files"         // an S3-compatible store of files that the application wrote; holds data
+	Sessions     Kind = "sessions"      // a store of sessions that speaks Redis's protocol; holds data
 )
 
 // Exposure says who can reach a node.
@@ -62,11 +64,13 @@ type Node struct {
 	Generation int      `json:"generation"`
 	Exposure   Exposure `json:"exposure"`
 
-	Entry    *EntrySpec    `json:"entry,omitempty"`
-	Backend  *BackendSpec  `json:"backend,omitempty"`
-	Static   *StaticSpec   `json:"static,omitempty"`
-	Database *DatabaseSpec `json:"database,omitempty"`
-	Files    *FilesSpec    `json:"files,omitempty"`
+	Entry        *EntrySpec        `json:"entry,omitempty"`
+	LoadBalancer *LoadBalancerSpec `json:"loadBalancer,omitempty"`
+	Backend      *BackendSpec      `json:"backend,omitempty"`
+	Static       *StaticSpec       `json:"static,omitempty"`
+	Database     *DatabaseSpec     `json:"database,omitempty"`
+	Files        *StoreSpec        `json:"files,omitempty"`
+	Sessions     *StoreSpec        `json:"sessions,omitempty"`
 }
 
 // EntrySpec is the public address and where it sends what it gets.
@@ -82,6 +86,26 @@ type Route struct {
 	To   string `json:"to"`
 }
 
+// LoadBalancerSpec is what a load balancer sends where. It stands behind the
+// entry, in front of everything that it balances, and holds no data.
+type LoadBalancerSpec struct {
+	Rules []Rule `json:"rules"` // the longest matching prefix wins
+}
+
+// Rule shares requests whose path starts with Path out among pools.
+type Rule struct {
+	Path  string  `json:"path"`
+	Pools []Share `json:"pools"`
+}
+
+// Share is a pool's part of a rule. A pool whose weight is 0 is idle: only
+// requests that name its colour reach it.
+type Share struct {
+	To     string `json:"to"`
+	Color  string `json:"color,omitempty"`
+	Weight int    `json:"weight"` // of the sum of the rule's weights
+}
+
 // Maintenance is what the entry answers while the node behind it changes.
 type Maintenance struct {
 	Page       string `json:"page,omitempty"` // a file of the project's; empty: our own page
@@ -92,11 +116,13 @@ type Maintenance struct {
 type BackendSpec struct {
 	Service   string            `json:"service"`
 	Command   []string          `json:"command"`
-	Dir       string            `json:"dir"`               // working directory; empty: the Files node that it links to
+	Level     int               `json:"level"`             // the level that it was made for, which it is told
+	Dir       string            `json:"dir"`               // working directory; empty: it needs none
 	Migrate   []string          `json:"migrate,omitempty"` // run to its end before instances of a new release start
 	Release   string            `json:"release"`           // digest of what runs
 	Color     string            `json:"color"`             // blue or green
-	Instances int               `json:"instances"`         // at least 1
+	Instances int               `json:"instances"`         // 0: an idle colour
+	StaticURL string            `json:"staticUrl"`         // where its static files are; empty: nobody else serves them
 	Env       map[string]string `json:"env,omitempty"`     // the application's own settings, no secrets
 	Secrets   []string          `json:"secrets,omitempty"` // names of settings whose values are kept encrypted in the record
 	Health    string            `json:"health"`            // path that answers 2xx or 3xx when an instance is ready
@@ -110,6 +136,7 @@ type StaticSpec struct {
 	Dir     string `json:"dir"`     // where they come from; empty: the built-in example's
 	Release string `json:"release"` // digest of the files
 	Prefix  string `json:"prefix"`  // stripped from the path before a file is looked up
+	Servers int    `json:"servers"` // at least 1
 }
 
 // DatabaseSpec is a relational database.
@@ -120,8 +147,11 @@ type DatabaseSpec struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
-// FilesSpec is a directory that the application writes to.
-type FilesSpec struct{}
+// StoreSpec is a store of files or of sessions.
+type StoreSpec struct {
+	// Stopped: the data stays, nothing serves it.
+	Stopped bool `json:"stopped,omitempty"`
+}
 
 // Link says that From may talk to To; the credentials of that link are From's alone.
 type Link struct {
@@ -130,7 +160,24 @@ type Link struct {
 }
 
 // HoldsData reports whether removing the node would lose what users put there.
-func (n Node) HoldsData() bool { return n.Kind == Database || n.Kind == Files }
+func (n Node) HoldsData() bool { return n.Kind == Database || n.Kind == Files || n.Kind == Sessions }
+
+// Stopped reports whether the node's data stays and nothing serves it.
+func (n Node) Stopped() bool {
+	return n.Database != nil && n.Database.Stopped || n.Files != nil && n.Files.Stopped || n.Sessions != nil && n.Sessions.Stopped
+}
+
+// Stop makes a node that holds data one that nothing serves.
+func (n *Node) Stop() {
+	switch n.Kind {
+	case Database:
+		n.Database.Stopped = true
+	case Files:
+		n.Files.Stopped = true
+	case Sessions:
+		n.Sessions.Stopped = true
+	}
+}
 
 // Node returns the node with that id, and whether there is one.
 func (t Topology) Node(id string) (Node, bool) {
@@ -165,6 +212,35 @@ func (t Topology) LinkedFrom(id string, k Kind) []Node {
 		}
 	}
 	return ns
+}
+
+// Behind are the ids that the node id may talk to, sorted.
+func (t Topology) Behind(id string) []string {
+	var ids []string
+	for _, l := range t.Links {
+		if l.From == id {
+			ids = append(ids, l.To)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Put adds a node with its links, or replaces the one of that id.
+func (t *Topology) Put(n Node, behind []string) {
+	t.Remove(n.ID)
+	t.Nodes = append(t.Nodes, n.clone())
+	for _, to := range behind {
+		t.Links = append(t.Links, Link{n.ID, to})
+	}
+	t.Sort()
+}
+
+// Remove takes a node and the links from it away; links to it stay for whoever
+// still has them to be put anew.
+func (t *Topology) Remove(id string) {
+	t.Nodes = slices.DeleteFunc(t.Nodes, func(n Node) bool { return n.ID == id })
+	t.Links = slices.DeleteFunc(t.Links, func(l Link) bool { return l.From == id })
 }
 
 // Home is the first region's name, "" when there is none.
@@ -202,9 +278,17 @@ func (n Node) clone() Node {
 		b.Env = maps.Clone(b.Env)
 		n.Backend = &b
 	}
+	if n.LoadBalancer != nil {
+		lb := LoadBalancerSpec{Rules: slices.Clone(n.LoadBalancer.Rules)}
+		for i := range lb.Rules {
+			lb.Rules[i].Pools = slices.Clone(lb.Rules[i].Pools)
+		}
+		n.LoadBalancer = &lb
+	}
 	n.Static = clonePtr(n.Static)
 	n.Database = clonePtr(n.Database)
 	n.Files = clonePtr(n.Files)
+	n.Sessions = clonePtr(n.Sessions)
 	return n
 }
 

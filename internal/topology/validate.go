@@ -44,8 +44,26 @@ func (t Topology) Validate() error {
 	}
 	for _, n := range t.OfKind(Entry) {
 		for _, r := range n.Entry.Routes {
-			if k := kinds[r.To]; k != Backend && k != Static {
+			if k := kinds[r.To]; k != Backend && k != Static && k != LoadBalancer {
 				bad("node %q routes %s to %q, which takes no requests", n.ID, r.Path, r.To)
+			}
+		}
+	}
+	for _, n := range t.OfKind(LoadBalancer) {
+		for _, r := range n.LoadBalancer.Rules {
+			sum := 0
+			for _, s := range r.Pools {
+				sum += s.Weight
+				p, _ := t.Node(s.To)
+				if p.Kind != Backend && p.Kind != Static {
+					bad("node %q balances %s over %q, which is no pool", n.ID, r.Path, s.To)
+				}
+				if s.Weight < 0 || s.Weight > 0 && p.Backend != nil && p.Backend.Instances == 0 {
+					bad("node %q gives %q, which has no instances, a weight of %d", n.ID, s.To, s.Weight)
+				}
+			}
+			if sum == 0 {
+				bad("node %q sends %s nowhere", n.ID, r.Path)
 			}
 		}
 	}
@@ -54,8 +72,8 @@ func (t Topology) Validate() error {
 
 func (n Node) validate() []error {
 	specs := map[Kind]bool{
-		Entry: n.Entry != nil, Backend: n.Backend != nil, Static: n.Static != nil,
-		Database: n.Database != nil, Files: n.Files != nil,
+		Entry: n.Entry != nil, LoadBalancer: n.LoadBalancer != nil, Backend: n.Backend != nil, Static: n.Static != nil,
+		Database: n.Database != nil, Files: n.Files != nil, Sessions: n.Sessions != nil,
 	}
 	var errs []error
 	for k, set := range specs {
@@ -69,12 +87,14 @@ func (n Node) validate() []error {
 	if len(errs) > 0 {
 		return errs
 	}
-	switch {
-	case n.Kind == Entry && n.Exposure != Public, n.Kind != Entry && n.Exposure == Public:
-		errs = append(errs, fmt.Errorf("node %q is %s: the entry is public and nothing else is", n.ID, n.Exposure))
+	if faces := n.Kind == Entry || n.Kind == LoadBalancer; faces != (n.Exposure == Public) {
+		errs = append(errs, fmt.Errorf("node %q is %s: the entry and the load balancer are public and nothing else is", n.ID, n.Exposure))
 	}
-	if b := n.Backend; b != nil && (b.Instances < 1 || len(b.Command) == 0 || !strings.HasPrefix(b.Health, "/")) {
-		errs = append(errs, fmt.Errorf("node %q needs a command, at least one instance and a health path", n.ID))
+	if b := n.Backend; b != nil && (b.Instances < 0 || len(b.Command) == 0 || !strings.HasPrefix(b.Health, "/")) {
+		errs = append(errs, fmt.Errorf("node %q needs a command, a number of instances and a health path", n.ID))
+	}
+	if s := n.Static; s != nil && s.Servers < 1 {
+		errs = append(errs, fmt.Errorf("node %q needs at least one server", n.ID))
 	}
 	return errs
 }

@@ -25,12 +25,10 @@ import (
 // backend is a process an instance, after the migration of its release.
 func (p *program) backend(n topology.Node, c pulumi.Resource) error {
 	b, after := n.Backend, p.behind(n.ID)
-	dir := pulumi.StringInput(pulumi.String(b.Dir))
-	if b.Dir == "" {
-		for _, f := range p.t.LinkedFrom(n.ID, topology.Files) {
-			dir = p.made[f.ID][0].(*made).Path
-		}
+	if b.Instances == 0 {
+		return nil // an idle colour
 	}
+	dir := pulumi.String(b.Dir)
 	if len(b.Migrate) > 0 {
 		m, err := p.resource(typeTask, n.ID+"-migrate", pulumi.Map{
 			"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(b.Migrate), "dir": dir, "env": p.environment(n, 0),
@@ -61,7 +59,7 @@ func (p *program) backend(n topology.Node, c pulumi.Resource) error {
 // command that is no server has no port.
 func (p *program) environment(n topology.Node, port int) pulumi.Map {
 	env := pulumi.Map{
-		"SCALE_LEVEL": pulumi.String(strconv.Itoa(p.t.Level)), "SCALE_REGION": pulumi.String(n.Region), "SCALE_COLOR": pulumi.String(n.Backend.Color),
+		"SCALE_LEVEL": pulumi.String(strconv.Itoa(n.Backend.Level)), "SCALE_REGION": pulumi.String(n.Region), "SCALE_COLOR": pulumi.String(n.Backend.Color),
 		"HOST": pulumi.String("127.0.0.1"),
 	}
 	if port != 0 {
@@ -77,8 +75,9 @@ func (p *program) environment(n topology.Node, port int) pulumi.Map {
 		u := pulumi.ToSecret(pulumi.String(databaseURL(portOf(p.pins, db.ID), appUser, p.pins[passwordKey(db.ID, appUser)], appName)))
 		env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = u, u // the leader reads too, until there are replicas
 	}
-	for _, s := range p.t.OfKind(topology.Static) {
-		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(s.Static.Prefix, "/") + "/")
+	p.storeEnvironment(n, env)
+	if n.Backend.StaticURL != "" {
+		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(n.Backend.StaticURL, "/") + "/")
 	}
 	return env
 }
@@ -140,7 +139,8 @@ func process(r engine.Request) (agent.Process, error) {
 	for _, k := range in["env"].ObjectValue().StableKeys() {
 		env = append(env, string(k)+"="+in["env"].ObjectValue()[k].StringValue())
 	}
-	return agent.Process{Name: r.Name, Node: in["node"].StringValue(), Argv: argv, Env: env, Dir: dir}, nil
+	// A program without a directory of its own works where it cannot leave anything.
+	return agent.Process{Name: r.Name, Node: in["node"].StringValue(), Argv: argv, Env: env, Dir: or(dir, "/")}, nil
 }
 
 func seconds(v resource.PropertyValue) time.Duration {

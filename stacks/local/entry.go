@@ -51,6 +51,40 @@ func (l *Local) putEntry(ctx context.Context, r engine.Request) error {
 	return c.PutEdge(ctx, e)
 }
 
+// balancer is the load balancer behind the entry: rules and weights, which the
+// agent follows from one request to the next.
+func (p *program) balancer(n topology.Node, c pulumi.Resource) error {
+	var rules pulumi.Array
+	for _, r := range n.LoadBalancer.Rules {
+		var pools pulumi.Array
+		for _, s := range r.Pools {
+			pools = append(pools, pulumi.Map{"to": pulumi.String(s.To), "color": pulumi.String(s.Color), "weight": pulumi.Int(s.Weight)})
+		}
+		rules = append(rules, pulumi.Map{"path": pulumi.String(r.Path), "pools": pools})
+	}
+	b, err := p.resource(typeBalancer, n.ID, pulumi.Map{"node": pulumi.String(n.ID), "rules": rules}, c, p.behind(n.ID))
+	p.made[n.ID] = append(p.made[n.ID], b)
+	return err
+}
+
+func (l *Local) putBalancer(ctx context.Context, r engine.Request) error {
+	e := agent.Edge{Name: r.Name, Node: r.Inputs["node"].StringValue(), Kind: string(topology.LoadBalancer)}
+	for _, v := range r.Inputs["rules"].ArrayValue() {
+		o := v.ObjectValue()
+		rule := agent.Rule{Path: o["path"].StringValue()}
+		for _, s := range o["pools"].ArrayValue() {
+			s := s.ObjectValue()
+			rule.Pools = append(rule.Pools, agent.Share{To: s["to"].StringValue(), Color: s["color"].StringValue(), Weight: int(s["weight"].NumberValue())})
+		}
+		e.Rules = append(e.Rules, rule)
+	}
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return c.PutEdge(ctx, e)
+}
+
 // maintenancePage is the project's own page, or ours.
 func maintenancePage(file string) (string, error) {
 	if file == "" {

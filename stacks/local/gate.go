@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins
 		return l.healthy(ctx, t, waiting)
 	case "answers":
 		return l.answers(ctx, t, pins, waiting)
+	case "steady":
+		return l.steady(ctx, t, pins, waiting)
 	case "stopped", "empty":
 		return l.stopped(ctx)
 	default:
@@ -63,16 +66,26 @@ func (l *Local) answers(ctx context.Context, t topology.Topology, pins Pins, wai
 
 // reachablePath is the health path of a backend, when the entry routes it there.
 func reachablePath(t topology.Topology, b topology.Node) (string, bool) {
-	best, to := -1, ""
+	best, to := -1, false
+	prefix := func(path string, leads bool) {
+		p := strings.TrimSuffix(path, "/")
+		if (b.Backend.Health == p || strings.HasPrefix(b.Backend.Health, p+"/")) && len(p) > best {
+			best, to = len(p), leads
+		}
+	}
 	for _, e := range t.OfKind(topology.Entry) {
 		for _, r := range e.Entry.Routes {
-			p := strings.TrimSuffix(r.Path, "/")
-			if (b.Backend.Health == p || strings.HasPrefix(b.Backend.Health, p+"/")) && len(p) > best {
-				best, to = len(p), r.To
+			lb, _ := t.Node(r.To)
+			if lb.LoadBalancer == nil {
+				prefix(r.Path, r.To == b.ID)
+				continue
+			}
+			for _, rule := range lb.LoadBalancer.Rules {
+				prefix(rule.Path, slices.ContainsFunc(rule.Pools, func(s topology.Share) bool { return s.To == b.ID && s.Weight > 0 }))
 			}
 		}
 	}
-	return b.Backend.Health, to == b.ID
+	return b.Backend.Health, to
 }
 
 // healthy holds when every instance of every backend is.
@@ -109,15 +122,127 @@ func (l *Local) stopped(ctx context.Context) error {
 	return nil
 }
 
+// What a steady gate asks for: how long it watches, how many requests it must at
+// least have seen, and by how much the share of errors may grow. The last is the
+// rule of the rollout on AWS (5xx not above baseline + 0.5 points).
+const (
+	watchFor    = time.Second
+	watchAtMost = 5 * time.Second
+	leastSeen   = 20
+	mayGrow     = 0.005
+)
+
+// steady holds when the public address answers, and what takes traffic answers
+// with no more errors since the step than the entry did before it. Where nobody
+// else asks, the gate itself does.
+func (l *Local) steady(ctx context.Context, t topology.Topology, pins Pins, waiting func(string)) error {
+	if err := l.answers(ctx, t, pins, waiting); err != nil {
+		return err
+	}
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	before := agent.Counts{}
+	began, tick := time.Now(), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range t.OfKind(topology.Entry) {
+			before = st.Traffic[e.ID].Before
+		}
+		enough := true
+		for _, n := range t.OfKind(topology.Backend) {
+			path, takes := reachablePath(t, n)
+			if !takes {
+				continue
+			}
+			since := st.Traffic[n.ID].Since
+			if worse(before, since) {
+				return &worseError{n.ID, before, since, l.lastLines(n)}
+			}
+			if since.Requests < leastSeen {
+				enough = false
+				l.knock(ctx, l.URL(t, pins)+path, n.Backend.Color)
+			}
+		}
+		if spent := time.Since(began); spent > watchFor && enough || spent > watchAtMost {
+			return nil
+		}
+		waiting("watching for errors")
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func worse(before, since agent.Counts) bool {
+	return since.Errors > 0 && share(since) > share(before)+mayGrow
+}
+
+func share(c agent.Counts) float64 {
+	if c.Requests == 0 {
+		return 0
+	}
+	return float64(c.Errors) / float64(c.Requests)
+}
+
+// worseError is a gate that closed because of errors.
+type worseError struct {
+	node          string
+	before, since agent.Counts
+	log           []string
+}
+
+func (e *worseError) Error() string {
+	s := fmt.Sprintf("%s answers with errors: %d of %d requests failed since the traffic moved (%.1f %%), %d of %d before (%.1f %%)",
+		e.node, e.since.Errors, e.since.Requests, 100*share(e.since), e.before.Errors, e.before.Requests, 100*share(e.before))
+	if len(e.log) > 0 {
+		s += "; its last log lines:\n    " + strings.Join(e.log, "\n    ")
+	}
+	return s
+}
+
+// lastLines are the last ones of a pool's logs.
+func (l *Local) lastLines(n topology.Node) []string {
+	var lines []string
+	for _, name := range componentsOf(n) {
+		for _, line := range agent.Tail(l.Log(name), 5) {
+			lines = append(lines, name+": "+line)
+		}
+	}
+	return lines
+}
+
+// knock sends one request through the public address; what becomes of it is
+// counted there.
+func (l *Local) knock(ctx context.Context, url, color string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return
+	}
+	req.Header.Set(agent.ColorHeader, color)
+	if resp, err := asker.Do(req); err == nil {
+		resp.Body.Close()
+	}
+}
+
+// asker asks the public address as a stranger would, on a new connection.
+var asker = &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
+
 func (l *Local) ask(ctx context.Context, url string, waiting func(string), want string, good func(*http.Response) bool) error {
-	client := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
 	return l.until(ctx, waiting, func() (string, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return "", err
 		}
-		resp, err := client.Do(req)
+		resp, err := asker.Do(req)
 		if err != nil {
 			return fmt.Sprintf("%s: %v", url, errors.Unwrap(err)), nil
 		}

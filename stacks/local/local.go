@@ -169,6 +169,10 @@ func (l *Local) Preflight(t topology.Topology) error {
 		switch {
 		case n.Database != nil && !n.Database.Stopped:
 			err = l.preflightDatabase(n)
+		case n.Files != nil && !n.Stopped():
+			_, err = findFileStore()
+		case n.Sessions != nil && !n.Stopped():
+			_, err = findSessionStore()
 		case n.Backend != nil:
 			err = preflightBackend(n)
 		}
@@ -257,7 +261,7 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		p := &program{ctx: ctx, t: t, pins: pins, made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
-		for _, kind := range []topology.Kind{topology.Database, topology.Files, topology.Static, topology.Backend, topology.Entry} {
+		for _, kind := range []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Static, topology.Backend, topology.LoadBalancer, topology.Entry} {
 			for _, n := range t.OfKind(kind) {
 				if err := p.node(n); err != nil {
 					return fmt.Errorf("%s: %w", n.ID, err)

@@ -43,18 +43,26 @@ func instance(node string, i int) string { return fmt.Sprintf("%s-%d", node, i) 
 func listening(t topology.Topology) []string {
 	var names []string
 	for _, n := range t.Nodes {
-		switch n.Kind {
-		case topology.Backend:
-			for i := range n.Backend.Instances {
-				names = append(names, instance(n.ID, i+1))
-			}
-		case topology.Entry, topology.Static:
-			names = append(names, n.ID)
-		case topology.Database:
-			if !n.Database.Stopped {
-				names = append(names, n.ID)
-			}
+		names = append(names, componentsOf(n)...)
+	}
+	return names
+}
+
+// componentsOf are the names of a node's parts that listen on a port. A load
+// balancer has none of its own: the entry is its address.
+func componentsOf(n topology.Node) []string {
+	var names []string
+	switch {
+	case n.Backend != nil:
+		for i := range n.Backend.Instances {
+			names = append(names, instance(n.ID, i+1))
 		}
+	case n.Static != nil:
+		for i := range n.Static.Servers {
+			names = append(names, staticServer(n.ID, i+1))
+		}
+	case n.Entry != nil, n.HoldsData() && !n.Stopped():
+		names = append(names, n.ID)
 	}
 	return names
 }
@@ -76,6 +84,13 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 				if pins[k], err = password(); err != nil {
 					return nil, err
 				}
+			}
+		}
+	}
+	for _, n := range slices.Concat(t.OfKind(topology.Files), t.OfKind(topology.Sessions)) {
+		if k := passwordKey(n.ID, appUser); pins[k] == "" {
+			if pins[k], err = password(); err != nil {
+				return nil, err
 			}
 		}
 	}

@@ -29,11 +29,15 @@ func (p *program) node(n topology.Node) error {
 	case topology.Database:
 		return p.database(n, c)
 	case topology.Files:
-		return p.files(n, c)
+		return p.fileStore(n, c)
+	case topology.Sessions:
+		return p.sessionStore(n, c)
 	case topology.Static:
 		return p.static(n, c)
 	case topology.Backend:
 		return p.backend(n, c)
+	case topology.LoadBalancer:
+		return p.balancer(n, c)
 	case topology.Entry:
 		return p.entry(n, c)
 	}

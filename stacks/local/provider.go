@@ -34,8 +34,8 @@ func (p *provider) Create(ctx context.Context, r engine.Request) (string, resour
 	case typeDataDirectory:
 		out, err := p.l.createDataDirectory(ctx, r)
 		return r.Name, out, err
-	case typeFiles:
-		out, err := p.l.createFiles(ctx, r)
+	case typeDirectory:
+		out, err := p.l.createDirectory(r)
 		return r.Name, out, err
 	}
 	out, err := p.put(ctx, r)
@@ -48,7 +48,7 @@ func (p *provider) Create(ctx context.Context, r engine.Request) (string, resour
 
 // Update implements engine.Provider.
 func (p *provider) Update(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
-	if r.Type == typeDataDirectory || r.Type == typeFiles {
+	if r.Type == typeDataDirectory || r.Type == typeDirectory {
 		out := r.Olds.Copy() // nothing of these changes in place but what is not watched
 		for k, v := range r.Inputs {
 			out[k] = v
@@ -71,8 +71,14 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.runTask(ctx, r)
 	case typeInstance:
 		return out, p.l.putInstance(ctx, r)
+	case typeFileStore:
+		return out, p.l.putFileStore(ctx, r)
+	case typeSessionStore:
+		return out, p.l.putSessionStore(ctx, r)
 	case typeStatic:
 		return out, p.l.putStatic(ctx, r)
+	case typeBalancer:
+		return out, p.l.putBalancer(ctx, r)
 	case typeEntry:
 		return out, p.l.putEntry(ctx, r)
 	}
@@ -96,8 +102,8 @@ func (p *provider) Read(ctx context.Context, r engine.Request) (resource.Propert
 	switch r.Type {
 	case typeDataDirectory:
 		return p.l.readDataDirectory(r), nil
-	case typeFiles:
-		return p.l.readFiles(r), nil
+	case typeDirectory:
+		return p.l.readDirectory(r), nil
 	case typeTask:
 		if _, done := r.Olds["done"]; !done {
 			return nil, nil // it was interrupted, and runs again
@@ -119,10 +125,8 @@ func (p *provider) Read(ctx context.Context, r engine.Request) (resource.Propert
 // Delete implements engine.Provider.
 func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 	switch r.Type {
-	case typeDataDirectory:
+	case typeDataDirectory, typeDirectory:
 		return deleteDirectory(p.l.dataDir(r.Name))
-	case typeFiles:
-		return deleteDirectory(p.l.filesDir(r.Name))
 	}
 	c, err := p.l.running(ctx)
 	if err != nil {
@@ -131,7 +135,7 @@ func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 	switch r.Type {
 	case typeStatic:
 		return p.l.deleteStatic(ctx, r.Name)
-	case typeEntry:
+	case typeEntry, typeBalancer:
 		return c.DeleteEdge(ctx, r.Name)
 	default:
 		return c.DeleteProcess(ctx, r.Name)

@@ -18,15 +18,30 @@ import (
 	"github.com/scale-levels/scale/stacks/local/agent"
 )
 
-// static is a server of the release's files, which are copied: what is edited in
-// the project goes live with the next 'up', not before.
+// static is the servers of the release's files, which are copied: what is edited
+// in the project goes live with the next 'up', not before.
 func (p *program) static(n topology.Node, c pulumi.Resource) error {
-	s, err := p.resource(typeStatic, n.ID, pulumi.Map{
-		"node": pulumi.String(n.ID), "dir": pulumi.String(n.Static.Dir), "prefix": pulumi.String(n.Static.Prefix),
-		"release": pulumi.String(n.Static.Release), "port": pulumi.Int(portOf(p.pins, n.ID)),
-	}, c, nil)
-	p.made[n.ID] = append(p.made[n.ID], s)
-	return err
+	for i := range n.Static.Servers {
+		name := staticServer(n.ID, i+1)
+		s, err := p.resource(typeStatic, name, pulumi.Map{
+			"node": pulumi.String(n.ID), "dir": pulumi.String(n.Static.Dir), "prefix": pulumi.String(n.Static.Prefix),
+			"release": pulumi.String(n.Static.Release), "port": pulumi.Int(portOf(p.pins, name)),
+		}, c, nil)
+		if err != nil {
+			return err
+		}
+		p.made[n.ID] = append(p.made[n.ID], s)
+	}
+	return nil
+}
+
+// staticServer is the name of the i-th server of a node, from 1. The first keeps
+// the node's own name, which it has where it is the only one.
+func staticServer(node string, i int) string {
+	if i == 1 {
+		return node
+	}
+	return instance(node, i)
 }
 
 func (l *Local) staticDir(node string) string { return filepath.Join(l.Root, "static", node) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/scale-levels/scale/internal/plan"
@@ -31,17 +32,11 @@ func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 	return cs
 }
 
+// nodeOf is the node that a component belongs to.
 func nodeOf(t topology.Topology, name string) string {
 	for _, n := range t.Nodes {
-		if n.ID == name {
+		if slices.Contains(componentsOf(n), name) {
 			return n.ID
-		}
-		if n.Backend != nil {
-			for i := range n.Backend.Instances {
-				if instance(n.ID, i+1) == name {
-					return n.ID
-				}
-			}
 		}
 	}
 	return ""
@@ -68,14 +63,10 @@ func (l *Local) Supervisor() string {
 func (l *Local) Data(t topology.Topology) []plan.DataPlace {
 	var ps []plan.DataPlace
 	for _, n := range t.Nodes {
-		name := n.ID
-		switch n.Kind {
-		case topology.Database:
-			name += "-data"
-		case topology.Files:
-		default:
+		if !n.HoldsData() {
 			continue
 		}
+		name := n.ID + "-data"
 		dir := l.dataDir(name)
 		ps = append(ps, plan.DataPlace{Name: name, Place: dir, Bytes: size(dir)})
 	}

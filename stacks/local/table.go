@@ -11,10 +11,13 @@ import (
 const (
 	typeDataDirectory = "local:index:DataDirectory" // a database's files
 	typePostgres      = "local:index:Postgres"      // the server on them
-	typeFiles         = "local:index:FilesDirectory"
-	typeTask          = "local:index:Task"     // a command that runs to its end
-	typeInstance      = "local:index:Instance" // one process of a backend
+	typeDirectory     = "local:index:Directory"     // a store's files
+	typeFileStore     = "local:index:FileStore"     // the S3-compatible server on them
+	typeSessionStore  = "local:index:SessionStore"  // the Redis or Valkey server on them
+	typeTask          = "local:index:Task"          // a command that runs to its end
+	typeInstance      = "local:index:Instance"      // one process of a backend
 	typeStatic        = "local:index:StaticServer"
+	typeBalancer      = "local:index:LoadBalancer"
 	typeEntry         = "local:index:Entry"
 )
 
@@ -36,9 +39,17 @@ var Table = plan.Table{
 		Required: []string{"node", "data", "major", "port", "size", "adminPassword", "user", "database", "password"},
 		State:    []string{running, stopped}, Create: 80 * time.Millisecond, Update: 120 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
 	},
-	typeFiles: {
+	typeDirectory: {
 		HoldsData: true, Required: []string{"node"}, Outputs: map[string]string{"path": "/files"},
 		State: []string{present, engine.Missing}, Create: 5 * time.Millisecond, Delete: 20 * time.Millisecond, Source: measured,
+	},
+	typeFileStore: {
+		Required: []string{"node", "data", "port", "access", "secret", "bucket"},
+		State:    []string{running, stopped}, Create: 200 * time.Millisecond, Update: 250 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typeSessionStore: {
+		Required: []string{"node", "data", "port", "password"},
+		State:    []string{running, stopped}, Create: 50 * time.Millisecond, Update: 80 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
 	},
 	typeTask: {
 		Required: []string{"node", "command", "dir", "env", "release"}, Optional: []string{"timeout"},
@@ -54,6 +65,10 @@ var Table = plan.Table{
 	typeStatic: {
 		Required: []string{"node", "dir", "prefix", "port", "release"},
 		State:    []string{running, stopped}, Create: 20 * time.Millisecond, Update: 20 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
+	},
+	typeBalancer: {
+		Required: []string{"node", "rules"},
+		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
 	},
 	typeEntry: {
 		Required: []string{"node", "port", "routes"}, Optional: []string{"maintenance"},

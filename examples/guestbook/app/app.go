@@ -1,5 +1,7 @@
 // Package app is the guestbook: entries with a name and a message, uploads, a
-// page that shows which backend answered, and a worker that counts words.
+// WebSocket to sign over, a stream of new entries, a page that shows which
+// backend answered, and a worker that counts words. It keeps nothing beside the
+// database and the session store, so that any number of it may run.
 //
 // It knows nothing of scale but the names of the environment variables.
 package app
@@ -36,7 +38,7 @@ type settings struct {
 	level, region     string
 	color             string
 	database, replica string
-	uploads           string
+	sessions          string
 	serveStatic       bool
 }
 
@@ -45,7 +47,7 @@ func fromEnvironment() settings {
 		addr:  net.JoinHostPort(env("HOST", "127.0.0.1"), env("PORT", "8080")),
 		level: env("SCALE_LEVEL", "none"), region: env("SCALE_REGION", "here"), color: env("SCALE_COLOR", "none"),
 		database: os.Getenv("DATABASE_URL"), replica: os.Getenv("DATABASE_REPLICA_URL"),
-		uploads:     "uploads",
+		sessions:    os.Getenv("SESSION_URL"),
 		serveStatic: os.Getenv("STATIC_URL") == "", // alone, nobody else serves the files
 	}
 }
@@ -86,19 +88,30 @@ func serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: routes(s, st), ReadHeaderTimeout: 10 * time.Second}
+	v := &server{settings: s, store: st, ending: ctx.Done()}
+	if s.sessions != "" {
+		if v.sessions, err = openSessions(s.sessions); err != nil {
+			return err
+		}
+		defer v.sessions.Close()
+	}
+	srv := &http.Server{Handler: v.routes(), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Printf("guestbook listens on http://%s, level %s, region %s, color %s\n", l.Addr(), s.level, s.region, s.color)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 		defer cancel()
 		if err := srv.Shutdown(grace); err != nil {
 			fmt.Fprintln(os.Stderr, "guestbook: shutdown:", err)
 		}
+		v.chats.Wait() // the server does not wait for WebSockets
 	}()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	<-ended
 	return nil
 }
 

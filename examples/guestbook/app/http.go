@@ -1,16 +1,16 @@
 package app
 
 import (
+	"bytes"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,19 +22,26 @@ const (
 
 type server struct {
 	settings
-	store store
+	store    store
+	sessions *sessions       // nil without a session store
+	ending   <-chan struct{} // closed when the program is asked to end
+	chats    sync.WaitGroup
 }
 
-func routes(s settings, st store) http.Handler {
-	v := &server{s, st}
+func (v *server) routes() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /healthz", v.health)
 	m.HandleFunc("GET /api/whoami", v.whoami)
 	m.HandleFunc("GET /api/entries", v.list)
 	m.HandleFunc("POST /api/entries", v.add)
+	m.HandleFunc("GET /api/events", v.events)
+	m.HandleFunc("GET /api/chat", v.chat)
 	m.HandleFunc("POST /api/uploads", v.upload)
 	m.HandleFunc("GET /api/uploads/{name}", v.download)
-	if s.serveStatic {
+	if v.sessions != nil {
+		m.HandleFunc("GET /api/visits", v.visits)
+	}
+	if v.serveStatic {
 		m.Handle("GET /", http.FileServerFS(Public()))
 	}
 	return m
@@ -72,17 +79,32 @@ func (v *server) list(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, es)
 }
 
+// signature is what somebody writes into the guestbook.
+type signature struct {
+	Name, Message string
+	// Delay is how many milliseconds the answer is to take, to try what becomes of
+	// requests in flight.
+	Delay int
+}
+
+const maxDelay = 5000
+
+func (n *signature) check() bool {
+	n.Name, n.Message = strings.TrimSpace(n.Name), strings.TrimSpace(n.Message)
+	return n.Name != "" && n.Message != "" && len(n.Message) <= maxMessage && len(n.Name) <= 100 && n.Delay >= 0 && n.Delay <= maxDelay
+}
+
 func (v *server) add(w http.ResponseWriter, r *http.Request) {
-	var in struct{ Name, Message string }
+	var in signature
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&in); err != nil {
 		fail(w, http.StatusBadRequest, "the body must be {\"name\": …, \"message\": …}")
 		return
 	}
-	in.Name, in.Message = strings.TrimSpace(in.Name), strings.TrimSpace(in.Message)
-	if in.Name == "" || in.Message == "" || len(in.Message) > maxMessage || len(in.Name) > 100 {
+	if !in.check() {
 		fail(w, http.StatusBadRequest, "a name and a message of at most 2000 characters are needed")
 		return
 	}
+	time.Sleep(time.Duration(in.Delay) * time.Millisecond)
 	e, err := v.store.Add(r.Context(), in.Name, in.Message)
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, "the database does not answer")
@@ -91,7 +113,7 @@ func (v *server) add(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusCreated, e)
 }
 
-var safeName = regexp.MustCompile(`^[a-f0-9]{16}(\.[a-z0-9]{1,8})?$`)
+var safeName = regexp.MustCompile(`^[A-Z2-7]{16}(\.[a-z0-9]{1,8})?$`)
 
 // upload keeps a file under a name of its own.
 func (v *server) upload(w http.ResponseWriter, r *http.Request) {
@@ -102,32 +124,20 @@ func (v *server) upload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	name, err := v.keep(f, strings.ToLower(filepath.Ext(header.Filename)))
+	b, err := io.ReadAll(f)
 	if err != nil {
-		fail(w, http.StatusInternalServerError, "the file could not be kept")
+		fail(w, http.StatusBadRequest, "the file did not arrive whole")
+		return
+	}
+	name := rand.Text()[:16]
+	if ext := strings.ToLower(filepath.Ext(header.Filename)); safeName.MatchString(name + ext) {
+		name += ext
+	}
+	if err := v.store.Keep(r.Context(), name, b); err != nil {
+		fail(w, http.StatusServiceUnavailable, "the database does not answer")
 		return
 	}
 	reply(w, http.StatusCreated, map[string]string{"url": "/api/uploads/" + name})
-}
-
-func (v *server) keep(f io.Reader, ext string) (string, error) {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", err
-	}
-	name := hex.EncodeToString(b[:])
-	if safeName.MatchString(name + ext) {
-		name += ext
-	}
-	if err := os.MkdirAll(v.uploads, 0o700); err != nil {
-		return "", err
-	}
-	out, err := os.OpenFile(filepath.Join(v.uploads, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(out, f)
-	return name, errors.Join(err, out.Close())
 }
 
 func (v *server) download(w http.ResponseWriter, r *http.Request) {
@@ -136,14 +146,17 @@ func (v *server) download(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	f, err := os.Open(filepath.Join(v.uploads, name))
+	b, err := v.store.Upload(r.Context(), name)
 	if err != nil {
+		fail(w, http.StatusServiceUnavailable, "the database does not answer")
+		return
+	}
+	if b == nil {
 		http.NotFound(w, r)
 		return
 	}
-	defer f.Close()
 	// What a stranger uploaded is never run as a page of ours.
 	w.Header().Set("Content-Disposition", "attachment")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	http.ServeContent(w, r, name, time.Time{}, f)
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(b))
 }

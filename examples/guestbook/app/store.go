@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -23,7 +25,12 @@ type entry struct {
 type store interface {
 	Add(ctx context.Context, name, message string) (entry, error)
 	Latest(ctx context.Context, n int) ([]entry, error)
+	// Since are the entries after that id, the oldest first.
+	Since(ctx context.Context, id int64) ([]entry, error)
 	CountWords(ctx context.Context) (int, error)
+	Keep(ctx context.Context, name string, content []byte) error
+	// Upload is nil when there is none of that name.
+	Upload(ctx context.Context, name string) ([]byte, error)
 	Ping(ctx context.Context) error
 	Close()
 }
@@ -57,6 +64,7 @@ func (p *postgres) migrate(ctx context.Context) error {
 		CREATE TABLE IF NOT EXISTS entries (
 			id bigserial PRIMARY KEY, name text NOT NULL, message text NOT NULL,
 			words int, at timestamptz NOT NULL DEFAULT now());
+		CREATE TABLE IF NOT EXISTS uploads (name text PRIMARY KEY, content bytea NOT NULL);
 		SELECT pg_advisory_unlock(7321);`)
 	return err
 }
@@ -68,7 +76,28 @@ func (p *postgres) Add(ctx context.Context, name, message string) (entry, error)
 }
 
 func (p *postgres) Latest(ctx context.Context, n int) ([]entry, error) {
-	rows, err := p.replica.Query(ctx, `SELECT id, name, message, words, at FROM entries ORDER BY id DESC LIMIT $1`, n)
+	return p.entries(ctx, `SELECT id, name, message, words, at FROM entries ORDER BY id DESC LIMIT $1`, n)
+}
+
+func (p *postgres) Since(ctx context.Context, id int64) ([]entry, error) {
+	return p.entries(ctx, `SELECT id, name, message, words, at FROM entries WHERE id > $1 ORDER BY id LIMIT 1000`, id)
+}
+
+func (p *postgres) Keep(ctx context.Context, name string, content []byte) error {
+	_, err := p.leader.Exec(ctx, `INSERT INTO uploads (name, content) VALUES ($1, $2)`, name, content)
+	return err
+}
+
+func (p *postgres) Upload(ctx context.Context, name string) (content []byte, err error) {
+	err = p.replica.QueryRow(ctx, `SELECT content FROM uploads WHERE name = $1`, name).Scan(&content)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return content, err
+}
+
+func (p *postgres) entries(ctx context.Context, query string, arg any) ([]entry, error) {
+	rows, err := p.replica.Query(ctx, query, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +133,29 @@ func (p *postgres) Close() {
 type memory struct {
 	mu      sync.Mutex
 	entries []entry
+	uploads map[string][]byte
+}
+
+func (m *memory) Since(_ context.Context, id int64) ([]entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.entries[min(max(id, 0), int64(len(m.entries))):]), nil
+}
+
+func (m *memory) Keep(_ context.Context, name string, content []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.uploads == nil {
+		m.uploads = map[string][]byte{}
+	}
+	m.uploads[name] = content
+	return nil
+}
+
+func (m *memory) Upload(_ context.Context, name string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.uploads[name], nil
 }
 
 func (m *memory) Add(_ context.Context, name, message string) (entry, error) {

@@ -26,9 +26,10 @@ type Agent struct {
 	since time.Time
 	log   *slog.Logger
 	edges *edges
-	lock  *os.File // held: closing it would give the lock up
 
 	mu      sync.Mutex
+	lock    *os.File // held: closing it would give the lock up
+	leaving bool     // a successor has taken over
 	procs   map[string]*supervised
 	specs   map[string]Edge // of the edges, for their status
 	adopted int
@@ -131,15 +132,29 @@ func (a *Agent) begin(p Process) (*supervised, error) {
 		}
 	}
 	if old != nil {
-		old.end()
+		a.retireProcess(old)
 	}
 	if err := a.key.write(a.dirs.spec(p.Name), sealed{Process: &p}); err != nil {
 		return nil, fmt.Errorf("keep %s: %w", p.Name, err)
 	}
+	a.edges.balancer.admit(loopback(p.Port))
 	s := supervise(a.dirs, p, ident{}, false)
 	a.setProc(p.Name, s)
 	return s, nil
 }
+
+// retireProcess ends a process once it has answered what it was asked; it gets
+// nothing more meanwhile.
+func (a *Agent) retireProcess(s *supervised) {
+	if s.spec.Port != 0 && s.spec.Kind == "backend" {
+		a.edges.balancer.drain(context.Background(), loopback(s.spec.Port), drainPatience)
+	}
+	s.end()
+}
+
+// drainPatience is how long an instance that is taken out may go on answering:
+// AWS's default for a target is 300 s, which nobody would wait for here.
+const drainPatience = 30 * time.Second
 
 // ranOnce reports whether a process that runs once has ended well, as it is now.
 func (a *Agent) ranOnce(p Process) bool {
@@ -151,7 +166,7 @@ func (a *Agent) ranOnce(p Process) bool {
 func (a *Agent) DeleteProcess(name string) error {
 	defer a.turn(name)()
 	if s := a.proc(name); s != nil {
-		s.end()
+		a.retireProcess(s)
 		a.setProc(name, nil)
 	} else {
 		sweep(context.Background(), a.dirs, name, time.Second)
@@ -178,8 +193,12 @@ func (a *Agent) PutEdge(e Edge) error {
 func (a *Agent) DeleteEdge(name string) error {
 	defer a.turn(name)()
 	a.mu.Lock()
+	e, ok := a.specs[name]
 	delete(a.specs, name)
 	a.mu.Unlock()
+	if ok && e.Kind == "static" {
+		a.edges.balancer.drain(context.Background(), loopback(e.Port), drainPatience)
+	}
 	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name)))
 }
 
@@ -209,7 +228,26 @@ func (a *Agent) Status() Status {
 		st.Components = append(st.Components, c)
 	}
 	slices.SortFunc(st.Components, func(x, y Component) int { return strings.Compare(x.Name, y.Name) })
+	st.Traffic = a.traffic(st.Components)
 	return st
+}
+
+// traffic is what goes through each node.
+func (a *Agent) traffic(cs []Component) map[string]Traffic {
+	addrs := map[string][]string{}
+	for _, c := range cs {
+		if c.Port != 0 && c.Kind != "database" {
+			addrs[c.Node] = append(addrs[c.Node], loopback(c.Port))
+		}
+	}
+	ts := map[string]Traffic{}
+	for node, as := range addrs {
+		var t Traffic
+		t.Before, t.Since = a.edges.balancer.meter(node).read()
+		t.Requests, t.Streams = a.edges.balancer.busy(as)
+		ts[node] = t
+	}
+	return ts
 }
 
 // recover takes up what an agent before this one kept. When any of it still
@@ -311,7 +349,7 @@ func (a *Agent) shutdown() {
 	if err := a.edges.close(); err != nil {
 		a.log.Error("close the edges", "error", err)
 	}
-	for _, kind := range []string{"task", "backend", "database"} {
+	for _, kind := range []string{"task", "backend", "store", "database"} {
 		var wg sync.WaitGroup
 		for _, s := range a.each() {
 			if s.spec.Kind == kind {

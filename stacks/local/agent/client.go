@@ -71,7 +71,7 @@ func Start(ctx context.Context, d Dirs, argv []string, key Key) (*Client, error)
 			return cl, err
 		}
 		if s == "" {
-			s = "it ended; " + strings.Join(tail(filepath.Join(d.Logs(), "agent.log"), 5), "; ")
+			s = "it ended; " + strings.Join(Tail(filepath.Join(d.Logs(), "agent.log"), 5), "; ")
 		}
 		return nil, fmt.Errorf("start the agent: %s", s)
 	case <-time.After(handoverPatience):

@@ -4,29 +4,35 @@ package agent
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
 
-// edges are the HTTP servers that the agent holds: one Caddy whose servers
-// listen on sockets that the agent opened. What changes often (maintenance,
-// routes, which instances are healthy) is read by our handlers from the registry
-// at each request; Caddy's own configuration follows only which servers there
+// edges are the parts that take requests: entries, which are servers of one Caddy
+// on sockets that the agent opened; load balancers, which entries hand requests
+// to; and static servers. What changes often (maintenance, routes, rules and
+// weights, which instances are healthy) is read by our handlers from the registry
+// at each request; Caddy's own configuration follows only which entries there
 // are, since a reload of it can drop a connection.
 type edges struct {
 	mu        sync.Mutex
 	listeners map[string]*net.TCPListener
 	wanted    map[string]Edge
+	static    map[string]*http.Server
 	loaded    []byte // the configuration that Caddy runs
 	traffic   traffic
+	balancer  *balancer
 }
 
 // registry is what the handlers read. Caddy's modules are global to the process,
@@ -34,16 +40,18 @@ type edges struct {
 var registry atomic.Pointer[registered]
 
 type registered struct {
-	edges map[string]Edge
+	edges     map[string]Edge // by name
+	balancers map[string]Edge // by node
 	// upstreams are the addresses that take requests for a node.
 	upstreams func(node string) []string
 	traffic   *traffic
+	balancer  *balancer
 }
 
 func newEdges(upstreams func(node string) []string) *edges {
 	registerModules()
-	e := &edges{listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}}
-	registry.Store(&registered{map[string]Edge{}, upstreams, &e.traffic})
+	e := &edges{listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}, static: map[string]*http.Server{}, balancer: newBalancer()}
+	registry.Store(&registered{upstreams: upstreams, traffic: &e.traffic, balancer: e.balancer})
 	return e
 }
 
@@ -73,6 +81,9 @@ func (e *edges) put(edges ...Edge) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, edge := range edges {
+		if edge.Port == 0 {
+			continue
+		}
 		old, had := e.wanted[edge.Name]
 		if l := e.listeners[edge.Name]; l == nil || had && old.Port != edge.Port {
 			fresh, err := listen(edge.Port)
@@ -81,15 +92,73 @@ func (e *edges) put(edges ...Edge) error {
 			}
 			if l != nil {
 				l.Close()
+				e.endStatic(edge.Name)
 			}
 			e.listeners[edge.Name] = fresh
 		}
 	}
+	moved := false
 	for _, edge := range edges {
+		moved = moved || edge.Kind != "static"
 		e.wanted[edge.Name] = edge
 	}
 	e.publish()
+	if moved {
+		e.balancer.mark()
+	}
+	for _, edge := range edges {
+		if err := e.serveStatic(edge); err != nil {
+			return err
+		}
+	}
 	return e.load()
+}
+
+// serveStatic starts a static server that does not run yet.
+func (e *edges) serveStatic(edge Edge) error {
+	if edge.Kind != "static" || e.static[edge.Name] != nil {
+		return nil
+	}
+	l, err := e.view(edge.Name)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer e.traffic.began(w, false)()
+		registry.Load().edges[edge.Name].serveFile(w, r)
+	})}
+	e.static[edge.Name] = srv
+	e.balancer.admit(loopback(edge.Port))
+	go func() { _ = srv.Serve(l) }() // until it is shut down
+	return nil
+}
+
+func (e *edges) endStatic(name string) {
+	if srv := e.static[name]; srv != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		_ = srv.Shutdown(ctx) // what takes longer than that is cut off
+		delete(e.static, name)
+	}
+}
+
+// view is a server's own duplicate of a socket: closing one closes neither the
+// agent's nor another server's, and what waits in the queue is not lost.
+func (e *edges) view(name string) (net.Listener, error) {
+	l := e.listeners[name]
+	if l == nil {
+		return nil, errors.New("no listener for " + name)
+	}
+	f, err := l.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	return e.traffic.listener(d.(*net.TCPListener)), nil
 }
 
 // adopt takes over a listener from the agent before this one.
@@ -105,6 +174,7 @@ func (e *edges) remove(name string) error {
 	delete(e.wanted, name)
 	e.publish()
 	err := e.load()
+	e.endStatic(name)
 	if l := e.listeners[name]; l != nil {
 		l.Close()
 		delete(e.listeners, name)
@@ -117,7 +187,25 @@ func (e *edges) close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.traffic.drain()
+	return e.closeNow()
+}
+
+// leave is close for an agent that has a successor: told says that everything but
+// streams has been answered, and those are served until they end.
+func (e *edges) leave(told func()) error {
+	e.traffic.drain()
+	told()
+	e.traffic.linger()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closeNow()
+}
+
+func (e *edges) closeNow() error {
 	err := caddy.Stop()
+	for name := range e.static {
+		e.endStatic(name)
+	}
 	e.traffic.emptied()
 	for _, l := range e.listeners {
 		l.Close()
@@ -126,12 +214,16 @@ func (e *edges) close() error {
 }
 
 func (e *edges) publish() {
-	r := &registered{map[string]Edge{}, registry.Load().upstreams, &e.traffic}
+	r := &registered{map[string]Edge{}, map[string]Edge{}, registry.Load().upstreams, &e.traffic, e.balancer}
 	for k, v := range e.wanted {
-		v.Routes = slices.Clone(v.Routes)
+		v.Routes, v.Rules = slices.Clone(v.Routes), slices.Clone(v.Rules)
 		// The longest prefix first, so that the first match is the right one.
 		slices.SortFunc(v.Routes, func(a, b Route) int { return cmp.Compare(len(b.Path), len(a.Path)) })
+		slices.SortFunc(v.Rules, func(a, b Rule) int { return cmp.Compare(len(b.Path), len(a.Path)) })
 		r.edges[k] = v
+		if v.Kind == "load-balancer" {
+			r.balancers[v.Node] = v
+		}
 	}
 	registry.Store(r)
 }
@@ -157,6 +249,9 @@ type object = map[string]any
 func (e *edges) config() object {
 	servers := object{}
 	for _, edge := range e.wanted {
+		if edge.Kind != "entry" {
+			continue
+		}
 		s := object{
 			"listen":          []string{fmt.Sprintf("%s/%s:%d", network, edge.Name, edge.Port)},
 			"automatic_https": object{"disable": true},
@@ -178,9 +273,6 @@ func (e *edges) config() object {
 }
 
 func (edge Edge) handlers() []any {
-	if edge.Kind == "static" {
-		return []any{object{"handler": handlerName, "edge": edge.Name}}
-	}
 	return []any{
 		object{"handler": handlerName, "edge": edge.Name},
 		object{
@@ -188,9 +280,12 @@ func (edge Edge) handlers() []any {
 			"dynamic_upstreams": object{"source": sourceName},
 			"flush_interval":    -1,
 			"request_buffers":   65536,
-			"transport":         object{"protocol": "http", "dial_timeout": "2s", "keep_alive": object{"enabled": true, "probe_interval": "30s"}},
+			"transport": object{"protocol": "http", "dial_timeout": "2s",
+				// Shorter than the 5 s after which Node and others close a connection: a
+				// POST must not meet one that is being closed.
+				"keep_alive": object{"enabled": true, "probe_interval": "30s", "idle_timeout": "3s", "max_idle_conns_per_host": 64}},
 			"load_balancing": object{
-				"selection_policy": object{"policy": "round_robin"},
+				"selection_policy": object{"policy": policyName},
 				// A backend that is restarting is waited for; what has reached a backend is
 				// tried again only where that cannot do it twice.
 				"try_duration": "5s",

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -22,39 +23,27 @@ const (
 	network     = "scale"
 	handlerName = "scale_edge"
 	sourceName  = "scale"
-	nodeVar     = "scale_node" // the node that a request goes to
+	policyName  = "scale"
+	tripVar     = "scale_trip" // the *trip of a request
 )
 
 // registerModules makes our parts known to Caddy, which has one registry a process.
 var registerModules = sync.OnceFunc(func() {
 	caddy.RegisterModule(edgeHandler{})
 	caddy.RegisterModule(upstreamSource{})
+	caddy.RegisterModule(leastBusy{})
 })
 
-// registerNetwork makes Caddy's servers listen on the agent's sockets. Each
-// start of a server gets a duplicate: closing one closes neither the agent's
-// own nor another server's, and what waits in the queue is not lost.
+// registerNetwork makes Caddy's servers listen on the agent's sockets; load,
+// which holds the lock, is what calls the function.
 func (e *edges) registerNetwork() {
 	caddy.RegisterNetwork(network, func(_ context.Context, _, host, _ string, _ uint, _ net.ListenConfig) (any, error) {
-		l := e.listeners[host] // load, which holds the lock, is what calls this
-		if l == nil {
-			return nil, errors.New("no listener for " + host)
-		}
-		f, err := l.File()
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		d, err := net.FileListener(f)
-		if err != nil {
-			return nil, err
-		}
-		return e.traffic.listener(d.(*net.TCPListener)), nil
+		return e.view(host)
 	})
 }
 
-// edgeHandler counts a request. A static server's is answered with a file; at an
-// entry it is answered with the maintenance page, or sent to its node.
+// edgeHandler answers the requests of an entry with the maintenance page, or
+// sends them on their way, and counts how they end.
 type edgeHandler struct {
 	Edge string `json:"edge"`
 }
@@ -67,39 +56,95 @@ func (edgeHandler) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := registry.Load()
-	now.traffic.requests.Add(1)
-	defer now.traffic.requests.Add(-1)
 	edge := now.edges[h.Edge]
-	if edge.Kind == "static" {
-		edge.serveFile(w, r)
+	if edge.Maintenance != nil {
+		defer now.traffic.began(w, false)()
+		return edge.closed(w)
+	}
+	pools := now.pools(edge, r.URL.Path)
+	if pools == nil {
+		http.NotFound(w, r)
 		return nil
 	}
-	if m := edge.Maintenance; m != nil {
-		w.Header().Set("Retry-After", strconv.Itoa(m.RetryAfter))
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, err := w.Write([]byte(m.Page))
-		return err
+	t := newTrip(now.balancer, now.upstreams, pools, r)
+	defer now.traffic.began(w, t.stream)()
+	caddyhttp.SetVar(r.Context(), tripVar, t)
+	a := &answer{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	err := next.ServeHTTP(a, r)
+	failed := a.status >= http.StatusInternalServerError
+	var he caddyhttp.HandlerError
+	if errors.As(err, &he) {
+		failed = he.StatusCode >= http.StatusInternalServerError
+		// The client that went away says nothing about the backend.
+		t.leave(he.StatusCode == http.StatusBadGateway || he.StatusCode == http.StatusGatewayTimeout)
 	}
-	for _, route := range edge.Routes {
-		if route.matches(r.URL.Path) {
-			caddyhttp.SetVar(r.Context(), nodeVar, route.To)
-			return next.ServeHTTP(w, r)
+	t.leave(false)
+	for _, node := range []string{edge.Node, t.node} {
+		now.balancer.meter(node).count(time.Now(), failed)
+	}
+	return err
+}
+
+// closed answers with the maintenance page.
+func (e Edge) closed(w http.ResponseWriter) error {
+	w.Header().Set("Retry-After", strconv.Itoa(e.Maintenance.RetryAfter))
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, err := w.Write([]byte(e.Maintenance.Page))
+	return err
+}
+
+// pools are those that a path is shared out among, nil when nothing answers it.
+func (g *registered) pools(entry Edge, path string) []Share {
+	for _, route := range entry.Routes {
+		if !matches(route.Path, path) {
+			continue
 		}
+		lb, ok := g.balancers[route.To]
+		if !ok {
+			return []Share{{To: route.To, Weight: 1}}
+		}
+		for _, rule := range lb.Rules {
+			if matches(rule.Path, path) {
+				return rule.Pools
+			}
+		}
+		return nil
 	}
-	http.NotFound(w, r)
 	return nil
 }
 
-// matches reports whether a path is the route's or below it: /api is not a
-// prefix of /apiary.
-func (r Route) matches(path string) bool {
-	p := strings.TrimSuffix(r.Path, "/")
+// matches reports whether a path is the prefix or below it: /api is not a prefix
+// of /apiary.
+func matches(prefix, path string) bool {
+	p := strings.TrimSuffix(prefix, "/")
 	return strings.HasPrefix(path, p) && (len(path) == len(p) || path[len(p)] == '/')
 }
 
-// upstreamSource tells the proxy which instances of a request's node are healthy.
+// answer remembers the status.
+type answer struct {
+	*caddyhttp.ResponseWriterWrapper
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		a.status = status
+	}
+	a.ResponseWriterWrapper.WriteHeader(status)
+}
+
+func tripOf(r *http.Request) *trip {
+	t, ok := caddyhttp.GetVar(r.Context(), tripVar).(*trip)
+	if !ok {
+		return &trip{b: newBalancer(), find: func(string) []string { return nil }}
+	}
+	return t
+}
+
+// upstreamSource tells the proxy which instances may have a request.
 type upstreamSource struct{}
 
 // CaddyModule implements caddy.Module.
@@ -109,10 +154,33 @@ func (upstreamSource) CaddyModule() caddy.ModuleInfo {
 
 // GetUpstreams implements reverseproxy.UpstreamSource.
 func (upstreamSource) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
-	node, _ := caddyhttp.GetVar(r.Context(), nodeVar).(string)
 	var us []*reverseproxy.Upstream
-	for _, a := range registry.Load().upstreams(node) {
+	for _, a := range tripOf(r).candidates() {
 		us = append(us, &reverseproxy.Upstream{Dial: a})
 	}
 	return us, nil
+}
+
+// leastBusy is the proxy's selection policy: the instance with the least to do
+// among those that are not being taken out.
+type leastBusy struct{}
+
+// CaddyModule implements caddy.Module.
+func (leastBusy) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.reverse_proxy.selection_policies." + policyName, New: func() caddy.Module { return new(leastBusy) }}
+}
+
+// Select implements reverseproxy.Selector.
+func (leastBusy) Select(pool reverseproxy.UpstreamPool, r *http.Request, _ http.ResponseWriter) *reverseproxy.Upstream {
+	addrs := make([]string, len(pool))
+	for i, u := range pool {
+		addrs[i] = u.Dial
+	}
+	chosen := tripOf(r).next(addrs)
+	for _, u := range pool {
+		if u.Dial == chosen {
+			return u
+		}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,12 +18,14 @@ import (
 // A handover, seen from the successor: it opens a socket, asks the running agent
 // to send its listeners there, serves on them beside it, adopts the processes,
 // and then says thanks. Only then does the predecessor stop accepting, let its
-// requests end, and leave. At every moment somebody accepts connections.
+// requests end, and say so by closing the socket: until then the successor changes
+// nothing that the predecessor might still be asking. Streams stay with the
+// predecessor until they end. At every moment somebody accepts connections.
 
 func (d Dirs) handoverSocket() string { return filepath.Join(d.Run(), "handover.sock") }
 
 // handoverPatience is how long either side waits for the other.
-const handoverPatience = 20 * time.Second
+const handoverPatience = 30 * time.Second
 
 // handOver is the predecessor's side.
 func (a *Agent) handOver() error {
@@ -52,7 +53,8 @@ func (a *Agent) handOver() error {
 			return
 		}
 		a.log.Info("handed over")
-		if err := a.edges.close(); err != nil {
+		a.unhold() // the successor waits for it
+		if err := a.edges.leave(func() { conn.Close() }); err != nil {
 			a.log.Error("close the edges", "error", err)
 		}
 		a.stop()
@@ -108,6 +110,9 @@ func (a *Agent) takeOver() (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := conn.SetDeadline(time.Now().Add(handoverPatience)); err != nil {
+		return nil, err
+	}
 	if err := a.receiveListeners(conn); err != nil {
 		return nil, err
 	}
@@ -116,8 +121,11 @@ func (a *Agent) takeOver() (func() error, error) {
 	}
 	return func() error {
 		defer conn.Close()
-		_, err := conn.Write([]byte{1})
-		return errors.Join(err, removeAll(a.dirs.handoverSocket()))
+		if _, err := conn.Write([]byte{1}); err != nil {
+			return err
+		}
+		_, _ = io.Copy(io.Discard, conn) // until the predecessor has answered its requests, or is gone
+		return removeAll(a.dirs.handoverSocket())
 	}, nil
 }
 

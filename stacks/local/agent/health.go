@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,34 @@ func (h Health) check(ctx context.Context) string {
 		return checkHTTP(ctx, h.HTTP)
 	case h.Postgres != "":
 		return checkPostgres(ctx, h.Postgres)
+	case h.Redis != "":
+		return checkRedis(ctx, h.Redis)
 	default:
 		return ""
 	}
+}
+
+// checkRedis asks without logging in: a server that asks for a password serves.
+func checkRedis(ctx context.Context, address string) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return "nothing listens on the port yet"
+	}
+	defer c.Close()
+	deadline, _ := ctx.Deadline()
+	if err := c.SetDeadline(deadline); err != nil {
+		return err.Error()
+	}
+	if _, err := io.WriteString(c, "PING\r\n"); err != nil {
+		return err.Error()
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err == nil && (strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH")) {
+		return ""
+	}
+	return "the last answer was " + strings.TrimSpace(line)
 }
 
 func checkHTTP(ctx context.Context, url string) string {

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 // on Caddy's own terms.
 type traffic struct {
 	requests atomic.Int64 // being answered
+	streams  atomic.Int64 // WebSockets and event streams that are open
 	open     atomic.Int64 // connections
 
 	mu        sync.Mutex
@@ -81,14 +83,34 @@ func (c *edgeConn) Close() error {
 	return c.Conn.Close()
 }
 
-// How long a leaving agent waits: for a request to come on a connection that was
-// just taken, and at most for requests to be answered.
+// began counts a request and returns what counts its end. While the agent leaves,
+// each answer asks the client to come back on another connection, so that none is
+// closed on a client that is about to use it.
+func (t *traffic) began(w http.ResponseWriter, stream bool) (ended func()) {
+	t.mu.Lock()
+	leaving := t.draining
+	t.mu.Unlock()
+	if leaving && !stream {
+		w.Header().Set("Connection", "close")
+	}
+	n := &t.requests
+	if stream {
+		n = &t.streams
+	}
+	n.Add(1)
+	return func() { n.Add(-1) }
+}
+
+// How long a leaving agent waits: at most, for requests to be answered; for
+// connections on which nothing happens; for streams, which end when they end.
 const (
-	lull  = 50 * time.Millisecond
-	grace = 10 * time.Second
+	grace  = 10 * time.Second
+	quiet  = 2 * time.Second
+	linger = 10 * time.Minute
 )
 
-// drain takes no more connections and waits until nothing is being answered.
+// drain takes no more connections and waits until nothing is being answered, and
+// those that ask again and again have been told to go elsewhere.
 func (t *traffic) drain() {
 	t.mu.Lock()
 	t.draining = true
@@ -96,17 +118,25 @@ func (t *traffic) drain() {
 		_ = l.SetDeadline(time.Now()) // wakes Accept; a closed one is awake
 	}
 	t.mu.Unlock()
-	deadline := time.Now().Add(grace)
-	for quiet := time.Now(); time.Since(quiet) < lull && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if t.requests.Load() > 0 {
-			quiet = time.Now()
-		}
+	began := time.Now()
+	t.until(began.Add(quiet), func() bool { return t.open.Load() <= t.streams.Load() })
+	t.until(began.Add(grace), func() bool { return t.requests.Load() == 0 })
+}
+
+// linger waits for streams to end.
+func (t *traffic) linger() {
+	t.until(time.Now().Add(linger), func() bool { return t.streams.Load() == 0 })
+}
+
+func (t *traffic) until(deadline time.Time, holds func() bool) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() && time.Now().Before(deadline) {
+		<-tick.C
 	}
 }
 
 // emptied waits a moment for connections to close.
 func (t *traffic) emptied() {
-	for deadline := time.Now().Add(time.Second); t.open.Load() > 0 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	t.until(time.Now().Add(time.Second), func() bool { return t.open.Load() == 0 })
 }

@@ -15,7 +15,7 @@ import (
 const MaxLog = 8 << 20
 
 // tail returns the last n lines of a file, reading at most its last 16 KiB.
-func tail(file string, n int) []string {
+func Tail(file string, n int) []string {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil

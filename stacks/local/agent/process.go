@@ -82,7 +82,7 @@ func (s *supervised) loop(ctx, let context.Context, adopt ident, patient bool) {
 			// It never worked: whoever asked for it is told, and starting it again would not help.
 			s.set(func() {
 				s.state, s.healthy, s.detail = Failed, false, err.Error()
-				s.failure = &StartError{s.spec.Name, err.Error(), tail(s.dirs.Log(s.spec.Name), 20)}
+				s.failure = &StartError{s.spec.Name, err.Error(), Tail(s.dirs.Log(s.spec.Name), 20)}
 			})
 			return
 		}

@@ -92,8 +92,23 @@ func (a *Agent) hold(wait bool) error {
 		f.Close()
 		return err
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.leaving {
+		return f.Close()
+	}
 	a.lock = f
 	return nil
+}
+
+// unhold gives the lock to a successor, while streams are still served here.
+func (a *Agent) unhold() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leaving = true
+	if a.lock != nil {
+		_ = a.lock.Close()
+	}
 }
 
 func (a *Agent) serve(o Options, thanks func() error) error {

@@ -24,7 +24,7 @@ import (
 type Process struct {
 	Name string   `json:"name"` // web-use1-g1-1
 	Node string   `json:"node"` // web-use1-g1
-	Kind string   `json:"kind"` // backend, database, task
+	Kind string   `json:"kind"` // backend, database, store, task
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"` // KEY=VALUE, complete
 	Dir  string   `json:"dir"`
@@ -49,6 +49,7 @@ type User struct {
 type Health struct {
 	HTTP     string `json:"http,omitempty"`     // a URL that must answer 2xx or 3xx
 	Postgres string `json:"postgres,omitempty"` // a connection string that must connect
+	Redis    string `json:"redis,omitempty"`    // an address where PING must be answered, if only with a request to log in
 }
 
 // Digest names everything that makes the process what it is.
@@ -61,24 +62,39 @@ func (p Process) Digest() string {
 	return hex.EncodeToString(h[:8])
 }
 
-// Edge is an HTTP server that the agent holds itself.
+// Edge is a part that takes requests and that the agent holds itself: an HTTP
+// server, or a load balancer behind one.
 type Edge struct {
 	Name string `json:"name"`
 	Node string `json:"node"`
-	Kind string `json:"kind"` // entry, static
-	Port int    `json:"port"` // on 127.0.0.1
+	Kind string `json:"kind"`           // entry, static, load-balancer
+	Port int    `json:"port,omitempty"` // on 127.0.0.1; a load balancer is reached through an entry
 
 	Routes      []Route      `json:"routes,omitempty"`      // of an entry
+	Rules       []Rule       `json:"rules,omitempty"`       // of a load balancer
 	Root        string       `json:"root,omitempty"`        // of a static server: a directory
 	Prefix      string       `json:"prefix,omitempty"`      // stripped from paths below Root
 	Maintenance *Maintenance `json:"maintenance,omitempty"` // set: answers everything
 }
 
-// Route sends paths that start with Path to the healthy ones among processes of
-// the node To, or to the edge of that node.
+// Route sends paths that start with Path to the healthy ones among the processes
+// of the node To, to the edge of that node, or on to that load balancer.
 type Route struct {
 	Path string `json:"path"`
 	To   string `json:"to"`
+}
+
+// Rule shares paths that start with Path out among the processes or edges of nodes.
+type Rule struct {
+	Path  string  `json:"path"`
+	Pools []Share `json:"pools"`
+}
+
+// Share is a node's part of a rule.
+type Share struct {
+	To     string `json:"to"`
+	Color  string `json:"color,omitempty"` // requests that name it get there whatever the weight
+	Weight int    `json:"weight"`
 }
 
 // Maintenance is what an entry answers while what is behind it changes.
@@ -119,6 +135,8 @@ type Status struct {
 	Since      time.Time   `json:"since"`
 	Adopted    int         `json:"adopted"` // processes that ran when the agent started
 	Components []Component `json:"components"`
+	// Traffic by node, of entries and of what is behind them.
+	Traffic map[string]Traffic `json:"traffic,omitempty"`
 }
 
 // Component returns the one of that name.

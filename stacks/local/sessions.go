@@ -1,0 +1,91 @@
+//go:build unix
+
+package local
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// sessionStore is a Valkey or Redis that keeps what it is told on disk.
+func (p *program) sessionStore(n topology.Node, c pulumi.Resource) error {
+	data, err := p.directory(n, c)
+	if err != nil || n.Stopped() {
+		return err
+	}
+	s, err := p.resource(typeSessionStore, n.ID, pulumi.Map{
+		"node": pulumi.String(n.ID), "data": data.Path, "port": pulumi.Int(portOf(p.pins, n.ID)), "password": p.secret(passwordKey(n.ID, appUser)),
+	}, c, []pulumi.Resource{data})
+	p.made[n.ID] = append(p.made[n.ID], s)
+	return err
+}
+
+// sessionURL is what an application connects with.
+func sessionURL(port int, password string) string {
+	u := url.URL{Scheme: "redis", User: url.UserPassword(appUser, password), Host: fmt.Sprintf("127.0.0.1:%d", port), Path: "/0"}
+	return u.String()
+}
+
+// findSessionStore finds Valkey or Redis.
+func findSessionStore() (string, error) {
+	if f, ok := findProgram("valkey-server", "redis-server"); ok {
+		return f, nil
+	}
+	return "", &Error{What: "neither valkey-server nor redis-server, the session store behind 'sessions: true', is installed",
+		Hint: "'make tools' installs it without a server of its own; or: apt-get install redis-server, or: brew install valkey", Tool: true}
+}
+
+// sessionConfig holds the password's digest, not the password. What is written
+// is on disk within a second; nothing is thrown away to make room.
+const sessionConfig = `bind 127.0.0.1
+port %d
+dir %s
+appendonly yes
+save ""
+maxmemory-policy noeviction
+user default off
+user %s on #%x ~* &* +@all -@admin
+`
+
+func (l *Local) putSessionStore(ctx context.Context, r engine.Request) error {
+	program, err := findSessionStore()
+	if err != nil {
+		return err
+	}
+	u, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	in := r.Inputs
+	port, data := int(in["port"].NumberValue()), in["data"].StringValue()
+	file := filepath.Join(data, "server.conf")
+	text := fmt.Sprintf(sessionConfig, port, data, appUser, sha256.Sum256([]byte(in["password"].StringValue())))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if u != nil {
+		if err := os.Chown(file, int(u.UID), int(u.GID)); err != nil {
+			return err
+		}
+	}
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return c.PutProcess(ctx, agent.Process{
+		Name: r.Name, Node: in["node"].StringValue(), Kind: "store", Dir: data, User: u, Port: port,
+		Argv: []string{program, file}, Env: ambient(),
+		Health: agent.Health{Redis: fmt.Sprintf("127.0.0.1:%d", port)}, StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second,
+	}, r.Waiting)
+}
