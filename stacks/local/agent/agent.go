@@ -34,13 +34,14 @@ type Agent struct {
 	specs   map[string]Edge // of the edges, for their status
 	adopted int
 	turns   map[string]*sync.Mutex // one change of a component at a time
+	starts  chan struct{}          // holds one while a backend starts beside traffic
 	quit    chan struct{}          // closed when the agent is to end
 	ending  sync.Once
 }
 
 func newAgent(d Dirs, k Key, build string, log io.Writer) *Agent {
 	a := &Agent{dirs: d, key: k, build: build, since: time.Now(), log: slog.New(slog.NewTextHandler(log, nil)),
-		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{})}
+		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{}), starts: make(chan struct{}, 1)}
 	a.edges = newEdges(a.upstreams)
 	a.edges.registerNetwork()
 	return a
@@ -104,6 +105,7 @@ func (a *Agent) setProc(name string, s *supervised) {
 // Asking again for what runs changes nothing; asking for something else while it
 // is waited for ends that wait.
 func (a *Agent) PutProcess(ctx context.Context, p Process, waiting func(string)) error {
+	defer a.queue(p)()
 	s, err := a.begin(p)
 	if err != nil || s == nil {
 		return err
@@ -116,6 +118,22 @@ func (a *Agent) PutProcess(ctx context.Context, p Process, waiting func(string))
 		return os.WriteFile(a.dirs.done(p.Name), []byte(p.Digest()), 0o600)
 	}
 	return nil
+}
+
+// stagger is the least time between two starts while requests are being answered.
+const stagger = 300 * time.Millisecond
+
+// queue lets one backend start after the other while there is traffic: several at
+// once would take the processors from those that serve. A start holds up the next
+// until it is over, or for the length of a stagger.
+func (a *Agent) queue(p Process) (leave func()) {
+	if p.Kind != "backend" || a.edges.traffic.requests.Load() == 0 && !a.edges.balancer.recent(time.Second) {
+		return func() {}
+	}
+	a.starts <- struct{}{}
+	free := sync.OnceFunc(func() { <-a.starts })
+	time.AfterFunc(stagger, free)
+	return free
 }
 
 // begin starts the process, or returns the one that runs; nil when there is

@@ -130,6 +130,18 @@ func (b *balancer) drain(ctx context.Context, addr string, patience time.Duratio
 	}
 }
 
+// recent reports whether any node has had a request within a span of time.
+func (b *balancer) recent(span time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.meters {
+		if m.last(time.Now(), span) {
+			return true
+		}
+	}
+	return false
+}
+
 // busy is how many requests and streams a node's addresses have.
 func (b *balancer) busy(addrs []string) (requests, streams int) {
 	b.mu.Lock()

@@ -30,6 +30,7 @@ type meter struct {
 	mu            sync.Mutex
 	seconds       [meterSpan]Counts
 	at            int64 // the second of the newest bucket
+	newest        time.Time
 	before, since Counts
 }
 
@@ -37,6 +38,7 @@ func (m *meter) count(now time.Time, failed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
+	m.newest = now
 	c := &m.seconds[m.at%meterSpan]
 	c.Requests++
 	m.since.Requests++
@@ -64,6 +66,13 @@ func (m *meter) mark(now time.Time) {
 		m.before.Requests += c.Requests
 		m.before.Errors += c.Errors
 	}
+}
+
+// last reports whether the newest request is no older than a span of time.
+func (m *meter) last(now time.Time, span time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return now.Sub(m.newest) < span
 }
 
 func (m *meter) read() (before, since Counts) {
