@@ -12,8 +12,14 @@ import (
 )
 
 func newDoctor(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var app bool
+	var paths []string
+	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what scale needs on this machine, and say what to install", Args: noArgs,
+		Long: `doctor looks at this machine. With --app it looks at the running application
+instead, for what would break with two of it: files that are written beside the
+code, a database in a file, session cookies that only one instance accepts. For
+that it runs a second instance for a moment, which gets no traffic.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := c.format()
 			if err != nil {
@@ -33,6 +39,15 @@ func newDoctor(c *cli) *cobra.Command {
 			}
 			t := local.New(local.Config{Root: home.Root(a.Name, a.Env), Build: build(exe)})
 			findings := t.Doctor()
+			if app {
+				e, _, err := c.environment("scale doctor")
+				if err != nil {
+					return err
+				}
+				if findings, err = t.InspectApp(cmd.Context(), e.Topology(), paths); err != nil {
+					return err
+				}
+			}
 			well := true
 			for _, f := range findings {
 				well = well && f.OK
@@ -46,12 +61,18 @@ func newDoctor(c *cli) *cobra.Command {
 			} else {
 				c.printFindings(findings)
 			}
-			if err == nil && !well {
+			switch {
+			case err == nil && !well && app:
+				return exitCode(exitFailed)
+			case err == nil && !well:
 				return exitCode(exitMissing)
 			}
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&app, "app", false, "look at the running application, for what would break with two of it")
+	cmd.Flags().StringSliceVar(&paths, "path", []string{"/"}, "with --app: paths that are asked for a session cookie")
+	return cmd
 }
 
 func (c *cli) printFindings(fs []local.Finding) {

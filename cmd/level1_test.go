@@ -20,7 +20,7 @@ import (
 func TestUpDownAndUpAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if p := w.plan("--detailed-exitcode"); p.Count()[plan.Create] != 6 || p.Downtime != 0 {
+	if p := w.plan("--detailed-exitcode"); p.Count()[plan.Create] != 5 || p.Downtime != 0 {
 		t.Fatalf("first plan: %+v", p)
 	}
 	if _, err := os.Stat(w.home); !os.IsNotExist(err) {
@@ -47,7 +47,7 @@ func TestUpDownAndUpAgain(t *testing.T) {
 	}
 
 	w.must(0, "down", "--yes")
-	if s := w.status(); s.State != "down" || len(s.Data) != 2 || s.Data[0].Bytes == 0 {
+	if s := w.status(); s.State != "down" || len(s.Data) != 1 || s.Data[0].Bytes == 0 {
 		t.Fatalf("after down: %+v", s)
 	}
 	if again := strings.TrimSpace(w.must(0, "up", "--yes").out); again != url {

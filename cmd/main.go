@@ -99,6 +99,7 @@ func codeOf(err error) int {
 		usage      *usageError
 		problem    *config.Problem
 		level      *levels.UnknownError
+		unfit      *levels.AppError
 		damaged    *engine.DamagedError
 		setting    *stacks.Error
 		guard      *stacks.GuardError
@@ -123,7 +124,7 @@ func codeOf(err error) int {
 			return exitMissing
 		}
 		return exitUsage
-	case errors.As(err, &usage), errors.As(err, &problem), errors.As(err, &level), errors.As(err, &damaged), errors.As(err, &setting),
+	case errors.As(err, &usage), errors.As(err, &problem), errors.As(err, &level), errors.As(err, &unfit), errors.As(err, &damaged), errors.As(err, &setting),
 		errors.Is(err, engine.ErrPassphrase):
 		return exitUsage
 	default:

@@ -101,12 +101,12 @@ func TestInterfaceInARealTerminal(t *testing.T) {
 	w := newWorld(t)
 	x := w.terminal(110, 34)
 	x.see("nothing stands", "1  single node", "2  load balancer", "not in this version", "q quit")
-	x.press("j\r") // the level below cannot be built, and says why
-	x.see("this version cannot build level 2")
-	x.press("ke")
+	x.press("jj\r") // the third level cannot be built, and says why
+	x.see("this version cannot build level 3")
+	x.press("kke")
 	x.see("Advantages", "Disadvantages")
 	x.press("e\r")
-	x.see("up to level 1", "6 to create", "Downtime: none", "y yes, go on")
+	x.see("up to level 1", "5 to create", "Downtime: none", "y yes, go on")
 	x.press("y")
 	x.see("Done.", "http://127.0.0.1:")
 	if s := w.status(); s.State != "up" {

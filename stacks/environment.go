@@ -230,6 +230,9 @@ func (e *Environment) save() error {
 		e.record.made = ""
 	}
 	e.record.Version, e.record.Salt = recordVersion, e.secrets.Salt()
+	if e.record.Made.IsZero() {
+		e.record.Made = time.Now()
+	}
 	return e.record.write(e.recordFile(), e.secrets, e.pins)
 }
 

@@ -66,6 +66,11 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		return p, nil, err
 	}
 	p.To = wanted.Level
+	if found, err := e.onTheNode(now, wanted); err != nil {
+		return p, nil, err
+	} else if found != "" {
+		p.Found = append(p.Found, found)
+	}
 	if e.record.Walk != nil {
 		p.Found = append(p.Found, e.record.Walk.found())
 	}
@@ -131,6 +136,31 @@ func (e *Environment) strangers(now, wanted topology.Topology) error {
 		}
 	}
 	return nil
+}
+
+// onTheNode looks, before level 2 is gone to, for files that the application keeps
+// beside its code: several instances would each have their own.
+func (e *Environment) onTheNode(now, wanted topology.Topology) (found string, err error) {
+	if now.Level != 1 || wanted.Level < 2 || e.app.Files != nil && !*e.app.Files {
+		return "", nil
+	}
+	for _, s := range e.app.Services {
+		if s.Dir == "" {
+			continue
+		}
+		files, err := Written(s.Dir, e.record.Made)
+		if err != nil || len(files) == 0 {
+			return "", err
+		}
+		what := fmt.Sprintf("service %s keeps %d files beside its code, the first %s", s.Name, len(files), files[0])
+		if e.app.Files != nil {
+			return what + "; they stay there, and are not in the store of files", nil
+		}
+		return "", &levels.AppError{
+			What: what + ": from level 2 on its instances do not share a disk",
+			Hint: "set 'files: true' in scale.yaml and keep them in the bucket FILES_BUCKET; copy these there at level 1. If they may be lost, say 'files: false'"}
+	}
+	return "", nil
 }
 
 // changed reports whether any step but the named ones changes anything.

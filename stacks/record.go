@@ -23,6 +23,8 @@ type Record struct {
 	Target  string `json:"target"`
 	Dir     string `json:"dir,omitempty"` // where the project's scale.yaml is; empty: the built-in example
 	Salt    string `json:"salt"`
+	// Made is when the environment was.
+	Made time.Time `json:"made"`
 	// Topology is what stands as of the last step that was finished.
 	Topology topology.Topology `json:"topology"`
 	// Pins are facts that were chosen once; those that are secret are encrypted.

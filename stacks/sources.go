@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 
@@ -37,15 +38,51 @@ var ignoreFiles = []string{".gitignore", ".dockerignore", ".scaleignore"}
 func DigestSources(dir string, skip []string) (string, error) {
 	ignored := ignores(dir)
 	return Digest(os.DirFS(dir), func(path string, d fs.DirEntry) bool {
-		name := d.Name()
-		if strings.HasPrefix(name, ".") || name == "scale.yaml" || d.IsDir() && slices.Contains(never, name) {
-			return true
-		}
-		if strings.HasSuffix(name, ".pyc") || slices.Contains(skip, filepath.Join(dir, path)) {
-			return true
-		}
-		return ignored.Match(strings.Split(path, "/"), d.IsDir())
+		return byTools(d) || d.Name() == "scale.yaml" || slices.Contains(skip, filepath.Join(dir, path)) ||
+			ignored.Match(strings.Split(path, "/"), d.IsDir())
 	})
+}
+
+// byTools reports whether tools made or fetched something, or it is hidden.
+func byTools(d fs.DirEntry) bool {
+	name := d.Name()
+	return strings.HasPrefix(name, ".") && name != "." || d.IsDir() && slices.Contains(never, name) || strings.HasSuffix(name, ".pyc")
+}
+
+// Written are the files under a project's directory that no release consists of and
+// that have been written since: what the application keeps beside its code. They
+// are what the ignore files list, without what tools make.
+func Written(dir string, since time.Time) ([]string, error) {
+	ignored := ignores(dir)
+	var files []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && p != ".":
+			return nil
+		case err != nil:
+			return err
+		case byTools(d) && d.IsDir():
+			return fs.SkipDir
+		case byTools(d) || !d.Type().IsRegular() || !under(ignored, p):
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.ModTime().After(since) {
+			files = append(files, p)
+		}
+		return nil
+	})
+	return files, err
+}
+
+// under reports whether a file or a directory above it is ignored.
+func under(ignored gitignore.Matcher, file string) bool {
+	parts := strings.Split(file, "/")
+	for i := range parts {
+		if ignored.Match(parts[:i+1], i < len(parts)-1) {
+			return true
+		}
+	}
+	return false
 }
 
 func ignores(dir string) gitignore.Matcher {

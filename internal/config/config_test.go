@@ -19,7 +19,7 @@ func TestParseFillsDefaults(t *testing.T) {
 	}
 	s := a.Services[0]
 	if a.Env != "dev" || a.Target != "local" || a.Regions[0] != "us-east-1" || a.Database.Size != "small" ||
-		s.Health != "/" || s.Instances != 1 || s.StartTimeout != 60 || len(s.Command) != 3 || s.Command[2] != "two words" {
+		s.Health != "/" || s.Instances != 0 || s.StartTimeout != 60 || len(s.Command) != 3 || s.Command[2] != "two words" {
 		t.Fatalf("%+v", a)
 	}
 }

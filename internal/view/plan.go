@@ -115,6 +115,7 @@ var gateTexts = map[string]string{
 	"closed":  "the public address answers with the maintenance page",
 	"healthy": "every instance answers its health path",
 	"answers": "the public address answers",
+	"steady":  "it answers with no more errors than before",
 	"stopped": "nothing runs any more",
 	"empty":   "nothing is left",
 }

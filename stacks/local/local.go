@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -40,14 +41,17 @@ type Local struct {
 	dirs agent.Dirs
 
 	mu     sync.Mutex
-	client *agent.Client // nil until it is needed
-	seen   agent.Status  // as of the last Observe
+	client *agent.Client        // nil until it is needed
+	seen   agent.Status         // as of the last Observe
+	held   map[int]net.Listener // ports that were chosen and are not used yet
 	pins   Pins
 	unlock func() error // decrypts the secret pins
 }
 
 // New is the local target of an environment; nothing is started.
-func New(c Config) *Local { return &Local{Config: c, dirs: agent.Dirs{Root: c.Root}} }
+func New(c Config) *Local {
+	return &Local{Config: c, dirs: agent.Dirs{Root: c.Root}, held: map[int]net.Listener{}}
+}
 
 // Name is what scale.yaml calls the target.
 func (l *Local) Name() string { return "local" }

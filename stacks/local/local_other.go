@@ -60,3 +60,8 @@ func (*Local) Pin(topology.Topology, map[string]string, int) ([]string, error) {
 func (*Local) Gate(context.Context, string, topology.Topology, map[string]string, func(string)) error {
 	return errSystem
 }
+
+// InspectApp refuses.
+func (*Local) InspectApp(context.Context, topology.Topology, []string) ([]Finding, error) {
+	return nil, errSystem
+}

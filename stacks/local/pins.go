@@ -106,7 +106,7 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			port = public
 			pins[portKey(name)] = strconv.Itoa(port)
 		}
-		if port != 0 && (l.runs(name) || free(port)) {
+		if port != 0 && (l.runs(name) || l.holds(port) || free(port)) {
 			continue
 		}
 		if port != 0 && entry {
@@ -117,6 +117,7 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			return nil, err
 		}
 		used[fresh] = true
+		l.hold(fresh)
 		pins[portKey(name)] = strconv.Itoa(fresh)
 		if port != 0 {
 			moved = append(moved, fmt.Sprintf("port %d of %s is taken by another program; it moves to %d", port, name, fresh))
@@ -150,6 +151,32 @@ func choose(used map[int]bool) (int, error) {
 		}
 	}
 	return 0, errors.New("no port is free between 20000 and 30000")
+}
+
+// hold keeps a port that was chosen until what it is for is started: environments
+// that are made at the same time would otherwise choose the same.
+func (l *Local) hold(port int) {
+	if h, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.held[port] = h
+	}
+}
+
+func (l *Local) holds(port int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held[port] != nil
+}
+
+// letGo gives a held port to what is about to listen on it.
+func (l *Local) letGo(port int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h := l.held[port]; h != nil {
+		h.Close()
+		delete(l.held, port)
+	}
 }
 
 // free tries a plain listener: one with SO_REUSEPORT would not notice another.

@@ -7,8 +7,10 @@ package rehearsal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -54,10 +56,13 @@ type Cloud struct {
 	Speed float64
 	// Fault decides what goes wrong with the n-th call (from 1); nil: nothing.
 	Fault func(n int, o Operation) Fault
+	// After, when set, is called after each call that did something.
+	After func(o Operation)
 
 	mu    sync.Mutex
 	calls []Operation
 	made  map[string]resource.PropertyMap // by type and name
+	file  string                          // where it is kept; then what it does not know does not exist
 }
 
 // New is an empty simulated cloud.
@@ -116,12 +121,58 @@ func (c *Cloud) call(ctx context.Context, r engine.Request, op plan.Op, do func(
 		}
 		c.mu.Lock()
 		do()
+		err := c.write()
 		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if c.After != nil {
+			c.After(o)
+		}
 		if fault == Lost {
 			return ErrLost
 		}
 		return nil
 	}
+}
+
+// keep makes what stands outlive the process, in a file.
+func (c *Cloud) keep(file string) error {
+	c.file = file
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var plain map[string]map[string]any
+	if err := json.Unmarshal(b, &plain); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for k, v := range plain {
+		c.made[k] = resource.NewPropertyMapFromMap(v)
+	}
+	return nil
+}
+
+func (c *Cloud) write() error {
+	if c.file == "" {
+		return nil
+	}
+	plain := map[string]map[string]any{}
+	for k, v := range c.made {
+		plain[k] = v.Mappable()
+	}
+	b, err := json.Marshal(plain)
+	if err != nil {
+		return err
+	}
+	tmp := c.file + ".tmp"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, c.file)
 }
 
 func (c *Cloud) take(ctx context.Context, ch plan.Change) error {
@@ -187,6 +238,9 @@ func (p *provider) Read(_ context.Context, r engine.Request) (resource.PropertyM
 	defer p.c.mu.Unlock()
 	if out, ok := p.c.made[key(r)]; ok {
 		return out, nil
+	}
+	if p.c.file != "" {
+		return nil, nil
 	}
 	return r.Olds, nil
 }

@@ -57,15 +57,15 @@ func open(ctx context.Context, s settings) (store, error) {
 type postgres struct{ leader, replica *pgxpool.Pool }
 
 // migrate may run in several instances at once, and only ever adds: an older
-// release goes on working beside a newer one.
+// release goes on working beside a newer one. The statements are one transaction,
+// and the lock lasts until its end, when the others see what it made.
 func (p *postgres) migrate(ctx context.Context) error {
 	_, err := p.leader.Exec(ctx, `
-		SELECT pg_advisory_lock(7321);
+		SELECT pg_advisory_xact_lock(7321);
 		CREATE TABLE IF NOT EXISTS entries (
 			id bigserial PRIMARY KEY, name text NOT NULL, message text NOT NULL,
 			words int, at timestamptz NOT NULL DEFAULT now());
-		CREATE TABLE IF NOT EXISTS uploads (name text PRIMARY KEY, content bytea NOT NULL);
-		SELECT pg_advisory_unlock(7321);`)
+		CREATE TABLE IF NOT EXISTS uploads (name text PRIMARY KEY, content bytea NOT NULL);`)
 	return err
 }
 

@@ -1,7 +1,7 @@
-import os
 import secrets
 
 from django.conf import settings
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.http import FileResponse, Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -36,17 +36,11 @@ def add(request):
 
 @require_POST
 def upload(request):
-    f = request.FILES["file"]
-    name = secrets.token_hex(8)
-    os.makedirs(settings.MEDIA_ROOT, exist_ok=True)
-    with open(settings.MEDIA_ROOT / name, "wb") as out:
-        for chunk in f.chunks():
-            out.write(chunk)
+    name = default_storage.save(secrets.token_hex(8), request.FILES["file"])
     return JsonResponse({"url": f"/uploads/{name}"})
 
 
 def download(request, name):
-    path = settings.MEDIA_ROOT / name
-    if not name.isalnum() or not path.is_file():
+    if not name.isalnum() or not default_storage.exists(name):
         raise Http404
-    return FileResponse(open(path, "rb"), content_type="application/octet-stream")
+    return FileResponse(default_storage.open(name), content_type="application/octet-stream")

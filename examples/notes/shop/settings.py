@@ -47,4 +47,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 
 STATIC_URL = os.environ.get("STATIC_URL", "/static/")
-MEDIA_ROOT = BASE_DIR / "media"
+
+# Uploads go to a bucket where there is one, and beside the code where there is none.
+FILES_BUCKET = os.environ.get("FILES_BUCKET")
+if FILES_BUCKET:
+    DEFAULT_FILE_STORAGE = "notes.storage.BucketStorage"
+else:
+    MEDIA_ROOT = BASE_DIR / "media"

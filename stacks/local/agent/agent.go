@@ -152,8 +152,10 @@ func (a *Agent) begin(p Process) (*supervised, error) {
 	if old != nil {
 		a.retireProcess(old)
 	}
-	if err := a.key.write(a.dirs.spec(p.Name), sealed{Process: &p}); err != nil {
-		return nil, fmt.Errorf("keep %s: %w", p.Name, err)
+	if p.Kind != twin { // which nobody takes up again
+		if err := a.key.write(a.dirs.spec(p.Name), sealed{Process: &p}); err != nil {
+			return nil, fmt.Errorf("keep %s: %w", p.Name, err)
+		}
 	}
 	a.edges.balancer.admit(loopback(p.Port))
 	s := supervise(a.dirs, p, ident{}, false)
@@ -173,6 +175,33 @@ func (a *Agent) retireProcess(s *supervised) {
 // drainPatience is how long an instance that is taken out may go on answering:
 // AWS's default for a target is 300 s, which nobody would wait for here.
 const drainPatience = 30 * time.Second
+
+// twin is the kind of a process that runs beside another like it, for a while.
+const twin = "twin"
+
+// Twin runs a second process like the one of that name, on another port and
+// outside of all traffic, for as long as ctx lasts; ready is called when it answers.
+func (a *Agent) Twin(ctx context.Context, name string, port int, waiting func(string), ready func()) error {
+	s := a.proc(name)
+	if s == nil || s.spec.Kind != "backend" {
+		return fmt.Errorf("no backend called %s runs", name)
+	}
+	p, was := s.spec, strconv.Itoa(s.spec.Port)
+	p.Name, p.Node, p.Kind, p.Port = name+"-"+twin, "", twin, port
+	p.Health.HTTP = strings.Replace(p.Health.HTTP, ":"+was, ":"+strconv.Itoa(port), 1)
+	p.Env = slices.Clone(p.Env)
+	for i, v := range p.Env {
+		if v == "PORT="+was {
+			p.Env[i] = "PORT=" + strconv.Itoa(port)
+		}
+	}
+	if err := a.PutProcess(ctx, p, waiting); err != nil {
+		return errors.Join(err, a.DeleteProcess(p.Name))
+	}
+	ready()
+	<-ctx.Done()
+	return a.DeleteProcess(p.Name)
+}
 
 // ranOnce reports whether a process that runs once has ended well, as it is now.
 func (a *Agent) ranOnce(p Process) bool {
@@ -292,6 +321,10 @@ func (a *Agent) recover(handedOver bool) error {
 			running[name] = id
 		}
 	}
+	for _, f := range leftTwins(a.dirs) {
+		sweep(context.Background(), a.dirs, f, time.Second)
+		_ = os.Remove(a.dirs.ident(f))
+	}
 	a.adopted = len(running)
 	if len(running) == 0 && !handedOver {
 		return nil
@@ -316,6 +349,18 @@ func (a *Agent) recover(handedOver bool) error {
 	}
 	a.log.Info("recovered", "adopted", len(running), "kept", len(kept))
 	return nil
+}
+
+// leftTwins are the names of twins that an agent left behind when it died.
+func leftTwins(d Dirs) []string {
+	files, err := filepath.Glob(d.ident("*-" + twin))
+	if err != nil {
+		return nil
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(f), ".pid")
+	}
+	return files
 }
 
 // settle waits a moment for adopted processes to be seen healthy.
@@ -367,7 +412,7 @@ func (a *Agent) shutdown() {
 	if err := a.edges.close(); err != nil {
 		a.log.Error("close the edges", "error", err)
 	}
-	for _, kind := range []string{"task", "backend", "store", "database"} {
+	for _, kind := range []string{"task", twin, "backend", "store", "database"} {
 		var wg sync.WaitGroup
 		for _, s := range a.each() {
 			if s.spec.Kind == kind {

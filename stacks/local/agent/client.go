@@ -137,6 +137,26 @@ func (c *Client) DeleteProcess(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/processes/"+name, nil, nil)
 }
 
+// Twin runs a second process like a backend, on another port, until stop is called.
+func (c *Client) Twin(ctx context.Context, name string, port int) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- c.follow(ctx, http.MethodPost, fmt.Sprintf("/v1/processes/%s/twin?port=%d", name, port), nil, func(m message) {
+			if m.Ready {
+				close(ready)
+			}
+		})
+	}()
+	select {
+	case <-ready:
+		return func() { cancel(); <-ended }, nil
+	case err := <-ended:
+		cancel()
+		return nil, err
+	}
+}
+
 // PutEdge makes an edge as described.
 func (c *Client) PutEdge(ctx context.Context, e Edge) error {
 	return c.do(ctx, http.MethodPut, "/v1/edges", e, nil)
@@ -183,6 +203,14 @@ func (c *Client) request(ctx context.Context, method, path string, body any) (*h
 
 // do sends a request and follows its answer to the end.
 func (c *Client) do(ctx context.Context, method, path string, body any, waiting func(string)) error {
+	return c.follow(ctx, method, path, body, func(m message) {
+		if waiting != nil && m.Waiting != "" {
+			waiting(m.Waiting)
+		}
+	})
+}
+
+func (c *Client) follow(ctx context.Context, method, path string, body any, tell func(message)) error {
 	resp, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err
@@ -198,10 +226,8 @@ func (c *Client) do(ctx context.Context, method, path string, body any, waiting 
 			return fmt.Errorf("the agent ended in the middle of its answer: %w", err)
 		}
 		switch {
-		case m.Waiting != "":
-			if waiting != nil {
-				waiting(m.Waiting)
-			}
+		case m.Waiting != "", m.Ready:
+			tell(m)
 		case m.Start != nil:
 			return m.Start
 		case m.Port != 0:

@@ -87,6 +87,16 @@ func sweep(ctx context.Context, d Dirs, name string, patience time.Duration) {
 	}
 }
 
+// Members are the processes of a component: the one that was started, and what it
+// started in turn.
+func Members(d Dirs, name string) []int {
+	var pids []int
+	for _, i := range marked(d.marker(name)) {
+		pids = append(pids, i.PID)
+	}
+	return pids
+}
+
 // exitText says how a process ended.
 func exitText(err error) string {
 	var e *exec.ExitError

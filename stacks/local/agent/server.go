@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -157,6 +158,7 @@ func (a *Agent) serve(o Options, thanks func() error) error {
 // message is one line of the answer to a request that takes its time.
 type message struct {
 	Waiting string      `json:"waiting,omitempty"`
+	Ready   bool        `json:"ready,omitempty"` // what lasts as long as the request does is there
 	Done    bool        `json:"done,omitempty"`
 	Error   string      `json:"error,omitempty"`
 	Start   *StartError `json:"start,omitempty"`
@@ -178,6 +180,16 @@ func (a *Agent) handler() http.Handler {
 	m.HandleFunc("DELETE /v1/processes/{name}", func(w http.ResponseWriter, r *http.Request) {
 		stream(w, r, nil, func(func(string)) error { return a.DeleteProcess(r.PathValue("name")) })
 	})
+	m.HandleFunc("POST /v1/processes/{name}/twin", func(w http.ResponseWriter, r *http.Request) {
+		port, err := strconv.Atoi(r.URL.Query().Get("port"))
+		if err != nil {
+			http.Error(w, "a port is needed", http.StatusBadRequest)
+			return
+		}
+		streamReady(w, r, nil, func(waiting func(string), ready func()) error {
+			return a.Twin(r.Context(), r.PathValue("name"), port, waiting, ready)
+		})
+	})
 	m.HandleFunc("PUT /v1/edges", func(w http.ResponseWriter, r *http.Request) {
 		var e Edge
 		stream(w, r, &e, func(func(string)) error { return a.PutEdge(e) })
@@ -197,6 +209,11 @@ func (a *Agent) handler() http.Handler {
 
 // stream answers with messages, a line each; the last one says how it ended.
 func stream(w http.ResponseWriter, r *http.Request, body any, do func(waiting func(string)) error) {
+	streamReady(w, r, body, func(waiting func(string), _ func()) error { return do(waiting) })
+}
+
+// streamReady is a stream that says in between that what was asked for is there.
+func streamReady(w http.ResponseWriter, r *http.Request, body any, do func(waiting func(string), ready func()) error) {
 	var mu sync.Mutex
 	enc := json.NewEncoder(w)
 	send := func(m message) {
@@ -211,7 +228,7 @@ func stream(w http.ResponseWriter, r *http.Request, body any, do func(waiting fu
 			return
 		}
 	}
-	err := do(func(what string) { send(message{Waiting: what}) })
+	err := do(func(what string) { send(message{Waiting: what}) }, func() { send(message{Ready: true}) })
 	m := message{Done: err == nil}
 	if err != nil {
 		m.Error = err.Error()
