@@ -4,7 +4,9 @@ package cmd_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/http/cookiejar"
@@ -19,35 +21,10 @@ import (
 // with sessions in the database, uploads beside the code, and migrations.
 func TestDjango(t *testing.T) {
 	t.Parallel()
-	if err := exec.Command("/usr/bin/python3", "-c", "import django, psycopg2").Run(); err != nil {
-		t.Skip("Django or psycopg2 is not installed for /usr/bin/python3: '.ci/tools django' installs it")
-	}
 	w := newWorld(t)
-	if err := os.CopyFS(w.dir, os.DirFS("../examples/notes")); err != nil {
-		t.Fatal(err)
-	}
-	w.env = []string{"SECRET_KEY=not-a-real-one-but-long-enough-for-django"}
-	up := w.must(0, "up", "--yes")
-	base := strings.TrimSpace(up.out)
-
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	visitor := &http.Client{Jar: jar, Transport: &http.Transport{Proxy: nil}}
-	read := func(path string) string {
-		t.Helper()
-		resp, err := visitor.Get(base + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s %v %s", path, resp.Status, err, b)
-		}
-		return string(b)
-	}
+	w.django()
+	base := strings.TrimSpace(w.must(0, "up", "--yes").out)
+	visitor, read := visitor(t, base)
 	if page := read("/"); !strings.Contains(page, "been here 1 time.") || !strings.Contains(page, `href="/static/notes.css"`) {
 		t.Fatalf("first visit: %s", page)
 	}
@@ -80,10 +57,92 @@ func TestDjango(t *testing.T) {
 	w.must(0, "down", "--yes")
 	w.env = nil // the secret is kept
 	w.must(0, "up", "--yes")
-	if page := read("/"); !strings.Contains(page, "been here 4 times.") || !strings.Contains(page, "remember the milk") {
-		t.Fatalf("after down and up: %s", page)
+	visits := 3
+	after := func(what string) {
+		t.Helper()
+		for range 3 { // of level 2's two instances both are met
+			visits++
+			if page := read("/"); !strings.Contains(page, fmt.Sprintf("been here %d times.", visits)) || !strings.Contains(page, "remember the milk") {
+				t.Fatalf("after %s: %s", what, page)
+			}
+		}
+		if got := read(upload); got != "what was uploaded" {
+			t.Fatalf("after %s the upload is %q", what, got)
+		}
+	}
+	after("down and up")
+	w.must(0, "doctor", "--app")
+	w.must(0, "up", "--level", "2", "--yes")
+	after("going to level 2")
+	if s := w.status(); len(s.Components) != 7 || s.Level != 2 || s.State != "up" {
+		t.Fatalf("at level 2: %+v", s)
+	}
+	w.must(0, "up", "--level", "1", "--yes")
+	after("going back to level 1")
+}
+
+// With uploads beside the code, level 2 is refused before anything starts.
+func TestDjangoWithFilesOnTheNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.django()
+	w.write("scale.yaml", strings.Replace(w.yaml(), "files: true", "", 1))
+	base := strings.TrimSpace(w.must(0, "up", "--yes").out)
+	visitor, read := visitor(t, base)
+	kept := upload(t, visitor, base+"/uploads", "on the node")
+	before := w.status()
+	for _, args := range [][]string{{"preview", "--level", "2"}, {"up", "--level", "2", "--yes"}} {
+		r := w.must(3, args...)
+		if !strings.Contains(r.err, "keeps 1 files beside its code, the first media/") || !strings.Contains(r.err, "files: true") || !strings.Contains(r.err, "FILES_BUCKET") {
+			t.Errorf("%v: %s", args, r)
+		}
+	}
+	if after := w.status(); !maps.Equal(pids(before), pids(after)) {
+		t.Errorf("a refused up changed something: %v, then %v", pids(before), pids(after))
+	}
+	if got := read(kept); got != "on the node" {
+		t.Errorf("the upload is now %q", got)
 	}
 }
+
+// django makes the example the project.
+func (w *world) django() {
+	w.t.Helper()
+	if err := exec.Command("/usr/bin/python3", "-c", "import django, psycopg2, boto3").Run(); err != nil {
+		w.t.Skip("Django, psycopg2 or boto3 is not installed for /usr/bin/python3: '.ci/tools django' installs them")
+	}
+	if _, err := exec.LookPath("versitygw"); err != nil {
+		w.t.Skip("versitygw is not on PATH: '.ci/tools versitygw' installs it")
+	}
+	if err := os.CopyFS(w.dir, os.DirFS("../examples/notes")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.env = []string{"SECRET_KEY=not-a-real-one-but-long-enough-for-django"}
+}
+
+// visitor has a cookie jar, and reads pages.
+func visitor(t *testing.T, base string) (*http.Client, func(path string) string) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Jar: jar, Transport: &http.Transport{Proxy: nil}}
+	return c, func(path string) string {
+		t.Helper()
+		resp, err := c.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s %v %s", path, resp.Status, err, b)
+		}
+		return string(b)
+	}
+}
+
 
 func upload(t *testing.T, c *http.Client, to, text string) string {
 	t.Helper()

@@ -3,9 +3,16 @@
 package cmd_test
 
 import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -84,4 +91,212 @@ func (w *world) newer() string {
 		w.t.Fatal(err)
 	}
 	return file
+}
+
+// cranky is a project whose application misbehaves as it is told to.
+const cranky = `name: cranky
+services:
+  web:
+    command: ./cranky
+    health: /healthz
+    env: {CRANKY: "%s"}
+`
+
+func (w *world) cranky(how string) {
+	w.t.Helper()
+	file := filepath.Join(w.dir, "cranky")
+	if _, err := os.Stat(file); err != nil {
+		build := exec.Command("go", "build", "-o", file, "./testdata/cranky")
+		if out, err := build.CombinedOutput(); err != nil {
+			w.t.Fatalf("%v: %s", err, out)
+		}
+	}
+	w.write("scale.yaml", fmt.Sprintf(cranky, how))
+}
+
+// A release that is healthy and answers with errors is noticed at a tenth of the
+// traffic, and what stood before stands again.
+func TestErrorsCloseTheGate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cranky("")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "2", "--yes").out)
+	before := w.status()
+	stop, failed := make(chan struct{}), make(chan int, 1)
+	go func() { // users, most of whom must not notice
+		bad, all := 0, 0
+		for {
+			select {
+			case <-stop:
+				failed <- 100 * bad / max(all, 1)
+				return
+			default:
+			}
+			if resp, err := client.Get(url + "/"); err == nil {
+				if all++; resp.StatusCode != http.StatusOK {
+					bad++
+				}
+				resp.Body.Close()
+			}
+		}
+	}()
+	w.cranky("errors")
+	r := w.must(7, "up", "--yes")
+	close(stop)
+	for _, want := range []string{"web-green-use1-g1 answers with errors", "requests failed since the traffic moved", "of", "before",
+		"this release answers everything with 500", "what stood before stands again"} {
+		if !strings.Contains(r.err, want) {
+			t.Errorf("the failure does not say %q: %s", want, r)
+		}
+	}
+	if percent := <-failed; percent > 30 {
+		t.Errorf("%d %% of all requests met the broken release", percent)
+	}
+	if after := w.status(); !maps.Equal(pids(before), pids(after)) || after.State != "up" {
+		t.Errorf("before: %v, after: %+v", pids(before), after)
+	}
+	if code, body := get(t, url+"/"); code != http.StatusOK || body != "color blue\n" {
+		t.Errorf("afterwards: %d %s", code, body)
+	}
+	w.cranky("")
+	w.must(0, "preview", "--detailed-exitcode")
+	if h := w.must(0, "history"); !strings.Contains(h.out, "rolled back") {
+		t.Errorf("history: %s", h)
+	}
+}
+
+func TestDoctorLooksAtTheApplication(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(".gitignore", "cranky\n*.dat\n*.db\n")
+	w.cranky("")
+	w.must(3, "doctor", "--app") // nothing runs
+	w.must(0, "up", "--yes")
+	if r := w.must(0, "doctor", "--app"); strings.Count(r.out, "✓") != 3 || !strings.Contains(r.out, "--path") {
+		t.Errorf("a good application: %s", r)
+	}
+	w.cranky("alone")
+	w.must(0, "up", "--yes")
+	r := w.must(1, "doctor", "--app")
+	for _, want := range []string{"uploads.dat", "files: true", "app.db is a SQLite database", "DATABASE_URL", "the cookie session of /", "SESSION_URL"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("the doctor does not say %q: %s", want, r)
+		}
+	}
+	eventually(t, "the second instance is gone", func() bool {
+		n := 0
+		for _, pid := range mentioning(w.home) {
+			if args, _ := os.ReadFile(filepath.Join("/proc", itoa(pid), "cmdline")); strings.HasSuffix(string(args), "/cranky\x00") {
+				n++
+			}
+		}
+		return n == 1
+	})
+	// And the way to level 2 is refused before anything starts.
+	r = w.must(3, "up", "--level", "2", "--yes")
+	if !strings.Contains(r.err, "files: true") || !strings.Contains(r.err, "beside its code") {
+		t.Errorf("the refusal: %s", r)
+	}
+	w.write("scale.yaml", w.yaml()+"files: false\n")
+	w.must(0, "up", "--level", "2", "--yes")
+}
+
+// A backend that is killed costs no idempotent request. What was being written is
+// not sent twice.
+func TestABackendIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.project(web)
+	w.write("public/index.html", "x")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "2", "--yes").out)
+	l := startLoad(url)
+	defer l.stop()
+	for i := range 4 {
+		name := fmt.Sprintf("web-blue-use1-g1-%d", i%2+1)
+		old := component(w.status(), name).PID
+		if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, name+" is back", func() bool {
+			c := component(w.status(), name)
+			return c.Healthy && c.PID != old
+		})
+	}
+	l.stop()
+	var other []string
+	posts := 0
+	for _, f := range l.failures {
+		switch {
+		case strings.Contains(f, "write"):
+			posts++
+		case strings.Contains(f, "WebSocket") || strings.Contains(f, "event stream"):
+			// its instance is gone without a word
+		default:
+			other = append(other, f)
+		}
+	}
+	if len(other) > 0 {
+		t.Errorf("%d idempotent requests failed: %q", len(other), other)
+	}
+	kept := w.entries(url)
+	for id := range l.acked {
+		if !kept[id] {
+			t.Errorf("the acknowledged write %d is lost", id)
+		}
+	}
+	t.Logf("4 kills: of %d quick requests none failed; of the writes %d failed, %d were acknowledged and none of those is lost", len(l.samples), posts, len(l.acked))
+}
+
+// Sessions and the count of visits live off the node, and survive every walk.
+func TestSessionsLiveOffTheNode(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if _, err := exec.LookPath("valkey-server"); err != nil {
+			t.Skip("neither valkey-server nor redis-server is installed: '.ci/tools redis' installs one")
+		}
+	}
+	w := newWorld(t)
+	w.project(web + "sessions: true\n")
+	w.write("public/index.html", "x")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "1", "--yes").out)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	visitor := &http.Client{Jar: jar, Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
+	visits := 0
+	visit := func() {
+		t.Helper()
+		for range 4 { // of level 2's two instances each is met
+			visits++
+			resp, err := visitor.Get(url + "/api/visits")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if want := fmt.Sprintf(`{"visits":%d}`, visits); err != nil || strings.TrimSpace(string(b)) != want {
+				t.Fatalf("got %s %v, want %s", b, err, want)
+			}
+		}
+	}
+	visit()
+	w.must(0, "up", "--level", "2", "--yes")
+	visit()
+	old := component(w.status(), "sessions-use1-g1").PID
+	eventually(t, "what was written is on disk", func() bool { // within a second, by the store's own rule
+		b, err := os.ReadFile(filepath.Join(w.home, "environments/shop/dev/local/data/sessions-use1-g1-data/appendonlydir/appendonly.aof.1.incr.aof"))
+		return err == nil && strings.Count(string(b), "incr") >= 8
+	})
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session store is back", func() bool {
+		c := component(w.status(), "sessions-use1-g1")
+		return c.Healthy && c.PID != old
+	})
+	visit()
+	w.must(0, "down", "--yes")
+	w.must(0, "up", "--level", "1", "--yes")
+	visit()
 }
