@@ -13,7 +13,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: tools build ## Install what is missing, build, and bring the example to LEVEL (default 1)
+up: build ## Install what is missing, build, and bring the example to LEVEL (default 1)
+	@.ci/tools postgresql
 	$(BIN) up --level $(LEVEL) --yes
 
 .PHONY: down
@@ -21,8 +22,8 @@ down: build ## Take the example down; its data is kept
 	$(BIN) down --yes
 
 .PHONY: tools
-tools: ## Install PostgreSQL if it is missing, without a server of its own
-	@.ci/tools postgresql
+tools: ## Install all that environments can run and that is missing: PostgreSQL, Redis, versitygw
+	@.ci/tools postgresql redis versitygw
 
 .PHONY: build
 build: ## Build bin/scale
@@ -30,13 +31,17 @@ build: ## Build bin/scale
 
 .PHONY: test
 test: ## Install what the tests need, and run them all
-	@.ci/tools postgresql django
+	@.ci/tools postgresql redis versitygw django
 	go vet -tags $(TESTTAGS) ./...
-	go test -tags $(TESTTAGS) -timeout 30m ./...
+	PATH="$$PATH:$$(go env GOPATH)/bin" go test -tags $(TESTTAGS) -timeout 45m -parallel 4 ./...
 
 .PHONY: test-race
 test-race: ## Run the tests with the race detector (needs a C compiler)
 	go test -race -tags $(TESTTAGS) -timeout 45m ./...
+
+.PHONY: soak
+soak: ## Travel between levels under load for SOAK (default 10m), and report what it cost
+	SCALE_SOAK=$(or $(SOAK),10m) go test -tags $(TESTTAGS) -run TestNothingIsDroppedOnTheWay -count 1 -timeout 24h -v ./cmd
 
 .PHONY: bench
 bench: build ## Measure the engine and start-up; docs/performance.md says how to read it

@@ -143,7 +143,6 @@ func visitor(t *testing.T, base string) (*http.Client, func(path string) string)
 	}
 }
 
-
 func upload(t *testing.T, c *http.Client, to, text string) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -87,6 +87,9 @@ func (o *change) run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer func() { c.release(e, lease, a.Name, a.Env) }()
+	if lease.Dead.PID != 0 {
+		fmt.Fprintf(c.Err, "found: %s held the environment and ended without releasing it; taken over\n", lease.Dead)
+	}
 	if err := e.Reload(passphrase()); err != nil { // another run may have ended while we waited
 		return err
 	}

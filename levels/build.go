@@ -59,7 +59,7 @@ func (b *builder) static(servers int) string {
 func (b *builder) backend(svc config.AppService, color string, instances int) *topology.BackendSpec {
 	spec := &topology.BackendSpec{
 		Service: svc.Name, Level: b.Level, Command: svc.Command, Dir: svc.Dir, Migrate: svc.Migrate, Release: svc.Release, Color: color,
-		Instances: instances, Env: svc.Env, Secrets: svc.Secrets, Health: svc.Health,
+		Instances: instances, Env: svc.Env, Secrets: svc.Secrets, SecretsVersion: svc.SecretsVersion, Health: svc.Health,
 		StartTimeout: svc.StartTimeout, StopTimeout: svc.StopTimeout,
 	}
 	if b.app.Static != nil {

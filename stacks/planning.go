@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/scale-levels/scale/internal/config"
@@ -49,7 +50,32 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 	if err := digestSources(&app); err != nil {
 		return topology.Topology{}, err
 	}
+	for i, s := range app.Services {
+		app.Services[i].SecretsVersion = e.pins[secretsVersion(s.Name)]
+	}
 	return levels.Build(app, level, now)
+}
+
+// secretsVersion is the pin that counts how often a service's secrets have changed:
+// it stands in the topology for their values.
+func secretsVersion(service string) string { return "secrets-version:" + service }
+
+// takeSecrets fills in the application's own secrets.
+func (e *Environment) takeSecrets() error {
+	if err := e.Unlock(); err != nil {
+		return err
+	}
+	for _, s := range e.app.Services {
+		changed, err := e.target.Secrets(s.Name, s.Secrets, e.pins)
+		if err != nil {
+			return err
+		}
+		if k := secretsVersion(s.Name); changed {
+			n, _ := strconv.Atoi(e.pins[k]) // the first change finds none
+			e.pins[k] = strconv.Itoa(n + 1)
+		}
+	}
+	return nil
 }
 
 // Plan says how to come to the goal and what that does, changing nothing.
@@ -61,6 +87,11 @@ func (e *Environment) Plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Plan, []levels.Step, error) {
 	now := e.record.now()
 	p := plan.Plan{Kind: plan.PlanKind, Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), From: e.record.Topology.Level, Made: time.Now()}
+	if g.Verb == "up" {
+		if err := e.takeSecrets(); err != nil {
+			return p, nil, err
+		}
+	}
 	wanted, err := e.wanted(g)
 	if err != nil {
 		return p, nil, err
@@ -89,9 +120,6 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		return p, nil, err
 	}
 	if g.Verb == "up" {
-		if err := e.target.Secrets(wanted, e.pins); err != nil {
-			return p, nil, err
-		}
 		moved, err := e.target.Pin(wanted, e.pins, g.Port)
 		if err != nil {
 			return p, nil, err

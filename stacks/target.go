@@ -37,8 +37,9 @@ type Keeper interface {
 	// Pin fills in what the topology needs and the pins lack; port, when not 0,
 	// is that of the public address.
 	Pin(t topology.Topology, pins map[string]string, port int) (moved []string, err error)
-	// Secrets fills in the application's own secrets.
-	Secrets(t topology.Topology, pins map[string]string) error
+	// Secrets fills in a service's own secrets, by their names, and reports whether a
+	// value is another than before.
+	Secrets(service string, names []string, pins map[string]string) (changed bool, err error)
 	// Renew replaces what keeps the components running, where a newer scale is at hand.
 	Renew(ctx context.Context) error
 	// Clean removes what is left of an environment that has no resources any more.

@@ -90,6 +90,8 @@ type AppService struct {
 	Name string
 	Service
 	Release string
+	// SecretsVersion changes when the value of a secret does.
+	SecretsVersion string
 }
 
 // AppStatic is the static files, with their digest.

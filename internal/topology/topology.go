@@ -125,7 +125,9 @@ type BackendSpec struct {
 	StaticURL string            `json:"staticUrl"`         // where its static files are; empty: nobody else serves them
 	Env       map[string]string `json:"env,omitempty"`     // the application's own settings, no secrets
 	Secrets   []string          `json:"secrets,omitempty"` // names of settings whose values are kept encrypted in the record
-	Health    string            `json:"health"`            // path that answers 2xx or 3xx when an instance is ready
+	// SecretsVersion stands for those values: it changes when one does.
+	SecretsVersion string `json:"secretsVersion,omitempty"`
+	Health         string `json:"health"` // path that answers 2xx or 3xx when an instance is ready
 	// StartTimeout and StopTimeout are in seconds.
 	StartTimeout int `json:"startTimeout"`
 	StopTimeout  int `json:"stopTimeout"`

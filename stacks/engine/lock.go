@@ -42,6 +42,9 @@ func (e *LockedError) Error() string {
 // Lock is a lock on a file, held by this process until Release or until the
 // process ends, however it ends. The file names the holder.
 type Lock struct {
+	// Dead is who held it before and ended without releasing it; none when its PID is 0.
+	Dead Holder
+
 	name string
 	f    *os.File
 }
@@ -59,6 +62,7 @@ func Acquire(ctx context.Context, file, what, command string, timeout time.Durat
 			return nil, fmt.Errorf("lock %s: %w", what, err)
 		}
 		if l != nil {
+			l.Dead, _ = ReadHolder(file) // one that cannot be read held nothing that matters
 			return l, l.sign(command)
 		}
 		held := &LockedError{What: what}
@@ -100,7 +104,7 @@ func try(file string) (*Lock, error) {
 	if there, err := os.Stat(file); err != nil || !os.SameFile(held, there) {
 		return nil, f.Close()
 	}
-	return &Lock{file, f}, nil
+	return &Lock{name: file, f: f}, nil
 }
 
 func (l *Lock) sign(command string) error {

@@ -40,7 +40,7 @@ func (*Local) Providers() map[string]engine.ProviderFactory                     
 func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }
 func (*Local) Use(map[string]string, func() error)                              {}
 func (*Local) Preflight(topology.Topology) error                                { return errSystem }
-func (*Local) Secrets(topology.Topology, map[string]string) error               { return errSystem }
+func (*Local) Secrets(string, []string, map[string]string) (bool, error)        { return false, errSystem }
 func (*Local) Renew(context.Context) error                                      { return nil }
 func (*Local) Clean(context.Context) error                                      { return errSystem }
 func (*Local) Observe(context.Context) error                                    { return errSystem }

@@ -205,20 +205,20 @@ func password() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
 }
 
-// Secrets takes the values of the application's own secrets from the
-// environment of the command, or leaves the ones that are kept.
-func (l *Local) Secrets(t topology.Topology, pins Pins) error {
-	for _, n := range t.OfKind(topology.Backend) {
-		for _, name := range slices.Sorted(slices.Values(n.Backend.Secrets)) {
-			k := SecretKey(n.Backend.Service, name)
-			if v, ok := os.LookupEnv(name); ok {
-				pins[k] = v
-			}
-			if _, ok := pins[k]; !ok {
-				return &Error{What: fmt.Sprintf("the secret %s of service %s has no value", name, n.Backend.Service),
-					Hint: "set it in the environment of this command: " + name + "=… scale up"}
-			}
+// Secrets takes the values of a service's own secrets from the environment of the
+// command, or leaves the ones that are kept.
+func (l *Local) Secrets(service string, names []string, pins Pins) (changed bool, err error) {
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		k := SecretKey(service, name)
+		if v, ok := os.LookupEnv(name); ok {
+			was, had := pins[k]
+			changed = changed || had && was != v
+			pins[k] = v
+		}
+		if _, ok := pins[k]; !ok {
+			return changed, &Error{What: fmt.Sprintf("the secret %s of service %s has no value", name, service),
+				Hint: "set it in the environment of this command: " + name + "=… scale up"}
 		}
 	}
-	return nil
+	return changed, nil
 }

@@ -150,7 +150,7 @@ func (t *Target) Preflight(topology.Topology) error { return nil }
 func (t *Target) Pin(topology.Topology, map[string]string, int) ([]string, error) { return nil, nil }
 
 // Secrets implements stacks.Keeper.
-func (t *Target) Secrets(topology.Topology, map[string]string) error { return nil }
+func (t *Target) Secrets(string, []string, map[string]string) (bool, error) { return false, nil }
 
 // Renew implements stacks.Keeper.
 func (t *Target) Renew(context.Context) error { return nil }
