@@ -74,7 +74,7 @@ func TestDjango(t *testing.T) {
 	w.must(0, "doctor", "--app")
 	w.must(0, "up", "--level", "2", "--yes")
 	after("going to level 2")
-	if s := w.status(); len(s.Components) != 7 || s.Level != 2 || s.State != "up" {
+	if s := w.status(); len(s.Components) != 8 || s.Level != 2 || s.State != "up" {
 		t.Fatalf("at level 2: %+v", s)
 	}
 	w.must(0, "up", "--level", "1", "--yes")

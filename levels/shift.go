@@ -39,19 +39,35 @@ func equal(a, b topology.Topology) bool {
 	return a.Level == b.Level && slices.Equal(a.Links, b.Links) && slices.EqualFunc(a.Nodes, b.Nodes, topology.Node.Equal)
 }
 
-// restart is now with the databases of wanted, where one that serves has to
-// restart for it, or where the entry was left closed.
+// restart is now with what of wanted cannot come beside it: a database that has to
+// restart, or a single node's backend that takes requests and has no other colour.
+// An entry that was left closed counts too.
 func restart(now, wanted topology.Topology) (topology.Topology, bool) {
 	t, needed := now.Clone(), false
-	for i, n := range t.Nodes {
+	put := func(n topology.Node, behind []string) { t.Put(n, behind); needed = true }
+	for _, n := range now.Clone().Nodes {
 		switch w, ok := wanted.Node(n.ID); {
 		case n.Entry != nil && n.Entry.Maintenance != nil:
-			t.Nodes[i].Entry.Maintenance, needed = nil, true
+			n.Entry.Maintenance = nil
+			put(n, now.Behind(n.ID))
 		case ok && n.Database != nil && !n.Stopped() && !w.Stopped() && !n.Equal(w):
-			t.Nodes[i], needed = w, true
+			put(w, nil)
+		case n.Backend != nil && direct(now, n.ID) && becomesOther(now, wanted, n.ID):
+			for _, id := range wanted.Behind(n.ID) { // a store that comes with it
+				s, _ := wanted.Node(id)
+				put(s, nil)
+			}
+			put(w, wanted.Behind(n.ID))
 		}
 	}
-	return t.Clone(), needed
+	return t, needed
+}
+
+// direct reports whether an entry sends requests to a node itself.
+func direct(t topology.Topology, id string) bool {
+	return slices.ContainsFunc(t.OfKind(topology.Entry), func(e topology.Node) bool {
+		return slices.ContainsFunc(e.Entry.Routes, func(r topology.Route) bool { return r.To == id })
+	})
 }
 
 // retreat takes the traffic away from a pool that is to become something else:

@@ -82,8 +82,9 @@ func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan,
 	entry := Entry{Time: began, Verb: g.Verb, From: e.record.Topology.Level, To: fresh.To, Changes: summary(fresh), By: by()}
 	changed := false
 	for i, s := range steps {
-		if !slices.ContainsFunc(fresh.Steps, func(p plan.Step) bool { return p.ID == s.ID }) && i < len(steps)-1 {
-			continue // it changes nothing
+		if !slices.ContainsFunc(fresh.Steps, func(p plan.Step) bool { return p.ID == s.ID }) {
+			e.record.Topology = s.Topology // it changes nothing
+			continue
 		}
 		e.record.Walk = &WalkState{Verb: g.Verb, To: fresh.To, Step: s.Title, At: i + 1, Of: len(steps), Began: began, By: by(), Pending: s.Topology, Start: start}
 		if err = e.take(ctx, now, g, s, approved, sink); err != nil {
@@ -91,6 +92,9 @@ func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan,
 		}
 		e.record.Topology = s.Topology
 		e.record.Walk, changed = nil, true
+	}
+	if err == nil {
+		e.record.Walk = nil
 	}
 	entry.Took, entry.Result = time.Since(began), "done"
 	if err != nil {

@@ -18,10 +18,18 @@ import (
 // ones that should be there and are not are stopped.
 func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 	var cs []plan.Component
-	for _, name := range listening(t) {
+	names := listening(t)
+	for _, n := range t.OfKind(topology.LoadBalancer) {
+		names = append(names, n.ID)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		c, ok := l.seen.Component(name)
-		pc := plan.Component{Name: name, Node: or(c.Node, nodeOf(t, name)), Kind: string(kindOf(t, name)), State: agent.Stopped,
-			Address: fmt.Sprintf("127.0.0.1:%d", portOf(pins, name))}
+		n := nodeOf(t, name)
+		pc := plan.Component{Name: name, Node: or(c.Node, n.ID), Kind: string(n.Kind), State: agent.Stopped, Address: "behind the entry"}
+		if n.LoadBalancer == nil {
+			pc.Address = fmt.Sprintf("127.0.0.1:%d", portOf(pins, name))
+		}
 		if ok {
 			pc.State, pc.Healthy, pc.PID, pc.Restarts, pc.Detail = c.State, c.Healthy, c.PID, c.Restarts, c.Detail
 			since := c.Since.Truncate(time.Second)
@@ -33,18 +41,13 @@ func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 }
 
 // nodeOf is the node that a component belongs to.
-func nodeOf(t topology.Topology, name string) string {
+func nodeOf(t topology.Topology, name string) topology.Node {
 	for _, n := range t.Nodes {
-		if slices.Contains(componentsOf(n), name) {
-			return n.ID
+		if n.ID == name || slices.Contains(componentsOf(n), name) {
+			return n
 		}
 	}
-	return ""
-}
-
-func kindOf(t topology.Topology, name string) topology.Kind {
-	n, _ := t.Node(nodeOf(t, name))
-	return n.Kind
+	return topology.Node{}
 }
 
 // Supervisor says what keeps the components running.

@@ -269,14 +269,30 @@ func (a *Agent) Status() Status {
 	}
 	for _, e := range a.specs {
 		c := Component{Name: e.Name, Node: e.Node, Kind: e.Kind, State: Running, Healthy: true, PID: os.Getpid(), Port: e.Port, Since: a.since}
-		if e.Maintenance != nil {
+		switch {
+		case e.Maintenance != nil:
 			c.Detail = "answers with the maintenance page"
+		case e.Kind == "load-balancer":
+			c.Detail = shares(e.Rules)
 		}
 		st.Components = append(st.Components, c)
 	}
 	slices.SortFunc(st.Components, func(x, y Component) int { return strings.Compare(x.Name, y.Name) })
 	st.Traffic = a.traffic(st.Components)
 	return st
+}
+
+// shares tells what a load balancer sends where: "web-blue-use1-g1 90, web-green-use1-g1 10".
+func shares(rules []Rule) string {
+	var parts []string
+	for _, r := range rules {
+		for _, s := range r.Pools {
+			if part := fmt.Sprintf("%s %d", s.To, s.Weight); s.Weight > 0 && !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // traffic is what goes through each node.
