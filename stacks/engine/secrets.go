@@ -22,21 +22,25 @@ var ErrPassphrase = errors.New("wrong passphrase")
 // PBKDF2, the format of the pulumi command). Deriving it takes about 150 ms, so it
 // happens when the first value needs it, or early in the background after Warm.
 type Secrets struct {
+	salt string // "" for new secrets, whose salt is made with the key
+	key  func() (saltedKey, error)
+}
+
+type saltedKey struct {
+	config.Crypter
 	salt string
-	get  func() (config.Crypter, error)
 }
 
 // NewSecrets opens the secrets of a salt; an empty salt makes a new one.
 func NewSecrets(phrase, salt string) *Secrets {
-	s := &Secrets{salt: salt}
-	s.get = sync.OnceValues(func() (c config.Crypter, err error) {
+	return &Secrets{salt, sync.OnceValues(func() (saltedKey, error) {
 		if salt != "" {
-			return derive(phrase, salt)
+			c, err := derive(phrase, salt)
+			return saltedKey{c, salt}, err
 		}
-		s.salt, c, err = newSalt(phrase)
-		return c, err
-	})
-	return s
+		made, c, err := newSalt(phrase)
+		return saltedKey{c, made}, err
+	})}
 }
 
 // newSalt makes a salt in the pulumi command's form, "v1:salt:check", and its key.
@@ -74,17 +78,18 @@ func derive(phrase, salt string) (config.Crypter, error) {
 // Salt is what opens the same secrets again, together with the passphrase. It is
 // no secret. That of new secrets is made with their key; it is empty if that fails.
 func (s *Secrets) Salt() string {
-	if s.salt == "" {
-		_, _ = s.get() // whoever encrypts next is told
+	if s.salt != "" {
+		return s.salt
 	}
-	return s.salt
+	k, _ := s.key() // whoever encrypts next is told of an error
+	return k.salt
 }
 
 // Warm starts the derivation of the key in the background.
-func (s *Secrets) Warm() { go func() { _, _ = s.get() }() }
+func (s *Secrets) Warm() { go func() { _, _ = s.key() }() }
 
 // Verify reports ErrPassphrase when the passphrase is not the one of the salt.
-func (s *Secrets) Verify() error { _, err := s.get(); return err }
+func (s *Secrets) Verify() error { _, err := s.key(); return err }
 
 // Encrypt is the ciphertext of v.
 func (s *Secrets) Encrypt(v string) (string, error) {
@@ -119,7 +124,7 @@ func (s *Secrets) Decrypter() config.Decrypter { return s }
 
 // EncryptValue implements config.Encrypter.
 func (s *Secrets) EncryptValue(ctx context.Context, v string) (string, error) {
-	m, err := s.get()
+	m, err := s.key()
 	if err != nil {
 		return "", err
 	}
@@ -128,7 +133,7 @@ func (s *Secrets) EncryptValue(ctx context.Context, v string) (string, error) {
 
 // DecryptValue implements config.Decrypter.
 func (s *Secrets) DecryptValue(ctx context.Context, v string) (string, error) {
-	m, err := s.get()
+	m, err := s.key()
 	if err != nil {
 		return "", err
 	}
@@ -140,7 +145,7 @@ func (s *Secrets) BatchEncrypt(ctx context.Context, vs []string) ([]string, erro
 	if len(vs) == 0 {
 		return nil, nil
 	}
-	m, err := s.get()
+	m, err := s.key()
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +157,7 @@ func (s *Secrets) BatchDecrypt(ctx context.Context, vs []string) ([]string, erro
 	if len(vs) == 0 {
 		return nil, nil
 	}
-	m, err := s.get()
+	m, err := s.key()
 	if err != nil {
 		return nil, err
 	}
