@@ -31,7 +31,7 @@ func TestNothingIsDroppedOnTheWay(t *testing.T) {
 	l := startLoad(url)
 	defer l.stop()
 	span := time.Now()
-	eventually(t, "the load has run for three seconds", func() bool { return time.Since(span) > 3*time.Second })
+	eventually(t, "the load has run for five seconds", func() bool { return time.Since(span) > 5*time.Second })
 	before := l.p99(span.Add(time.Second), time.Now())
 
 	soak, err := time.ParseDuration(cmp.Or(os.Getenv("SCALE_SOAK"), "0s"))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -73,10 +72,6 @@ func (o *change) run(ctx context.Context, c *cli) error {
 		return err
 	}
 	e.Warm()
-	if e.Level() > 0 {
-		// What serves has the processors first: half of them are enough for a change.
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
-	}
 	if o.goal.Verb == "up" && o.goal.Port == 0 {
 		o.goal.Port = a.Port
 	}

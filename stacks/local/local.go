@@ -86,6 +86,9 @@ func (l *Local) Observe(ctx context.Context) error {
 		return err
 	}
 	l.client, l.seen = c, st
+	if st.Build == l.Build {
+		yield()
+	}
 	return nil
 }
 
@@ -131,6 +134,7 @@ func (l *Local) Renew(ctx context.Context) error {
 		return nil
 	}
 	_, err := l.running(ctx)
+	yield()
 	return err
 }
 

@@ -41,17 +41,43 @@ func open(ctx context.Context, s settings) (store, error) {
 	if s.database == "" {
 		return &memory{}, nil
 	}
-	leader, err := pgxpool.New(ctx, s.database)
+	leader, err := connect(ctx, s.database)
 	if err != nil {
 		return nil, err
 	}
 	p := &postgres{leader: leader, replica: leader}
 	if s.replica != "" && s.replica != s.database {
-		if p.replica, err = pgxpool.New(ctx, s.replica); err != nil {
+		if p.replica, err = connect(ctx, s.replica); err != nil {
 			return nil, err
 		}
 	}
 	return p, p.migrate(ctx)
+}
+
+// connect opens all connections of a pool before the first request needs one: each
+// costs the database some milliseconds, which a user would wait for.
+func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	c.MinConns = c.MaxConns
+	p, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var open []*pgxpool.Conn
+	for range c.MaxConns {
+		conn, err := p.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, conn)
+	}
+	for _, conn := range open {
+		conn.Release()
+	}
+	return p, nil
 }
 
 type postgres struct{ leader, replica *pgxpool.Pool }

@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package local
+
+import (
+	"runtime"
+	"sync"
+)
+
+// yield leaves processors to what serves: half of them are enough for a change.
+var yield = sync.OnceFunc(func() { runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2)) })
