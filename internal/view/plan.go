@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,13 +62,20 @@ func Worst(p plan.Plan, s Style) string {
 	if c == nil {
 		return "Nothing changes."
 	}
+	var names []string // of all that fare as badly
+	for _, o := range p.Changes() {
+		if o.Data == c.Data && !slices.Contains(names, o.Name) {
+			names = append(names, o.Name)
+		}
+	}
+	all := strings.Join(names, ", ")
 	switch c.Data {
 	case plan.Destroys:
-		return s.Bad(fmt.Sprintf("Data: %s is deleted with all that is in it.", c.Name))
+		return s.Bad(fmt.Sprintf("Data: deleted with all that is in it: %s.", all))
 	case plan.Replaces:
-		return s.Bad(fmt.Sprintf("Data: %s is replaced, and what is in it is lost.", c.Name))
+		return s.Bad(fmt.Sprintf("Data: replaced, and what is in it is lost: %s.", all))
 	case plan.Copies:
-		return s.Warn(fmt.Sprintf("Data: %s is copied.", c.Name))
+		return s.Warn(fmt.Sprintf("Data: copied: %s.", all))
 	default:
 		return s.Good("Data: all of it is kept.")
 	}

@@ -81,7 +81,7 @@ func TestPlan(t *testing.T) {
 	}
 	golden(t, "plan.json", json.String())
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
-	worst := "Data: db-use1-g1-data is replaced, and what is in it is lost."
+	worst := "Data: replaced, and what is in it is lost: db-use1-g1-data."
 	if lines[2] != worst || !strings.HasSuffix(lines[len(lines)-1], worst) {
 		t.Error("the worst change is not the first and the last thing that is said")
 	}
