@@ -84,35 +84,40 @@ func findProgram(names ...string) (string, bool) {
 	return "", false
 }
 
-func (l *Local) putFileStore(ctx context.Context, r engine.Request) error {
-	program, err := findFileStore()
+// storeProcess is what the processes of stores have in common: the program, as the
+// unprivileged user, in its directory.
+func storeProcess(r engine.Request, find func() (string, error)) (agent.Process, error) {
+	program, err := find()
 	if err != nil {
-		return err
+		return agent.Process{}, err
 	}
 	u, err := unprivileged()
+	return agent.Process{Name: r.Name, Node: r.Inputs["node"].StringValue(), Kind: "store", Argv: []string{program}, Env: ambient(),
+		Dir: r.Inputs["data"].StringValue(), User: u, Port: int(r.Inputs["port"].NumberValue()),
+		StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second}, err
+}
+
+func (l *Local) putFileStore(ctx context.Context, r engine.Request) error {
+	p, err := storeProcess(r, findFileStore)
 	if err != nil {
 		return err
 	}
-	in := r.Inputs
-	port, data := int(in["port"].NumberValue()), in["data"].StringValue()
 	// A bucket is a directory; what a file system cannot keep of an object's
 	// description lies in another one beside it.
-	buckets, meta := filepath.Join(data, "buckets"), filepath.Join(data, "meta")
-	if err := makeDirs(u, buckets, filepath.Join(buckets, in["bucket"].StringValue()), meta); err != nil {
+	buckets, meta := filepath.Join(p.Dir, "buckets"), filepath.Join(p.Dir, "meta")
+	if err := makeDirs(p.User, buckets, filepath.Join(buckets, r.Inputs["bucket"].StringValue()), meta); err != nil {
 		return err
 	}
+	address := fmt.Sprintf("127.0.0.1:%d", p.Port)
+	p.Argv = append(p.Argv, "--port", address, "--health", "/_health", "--quiet", "posix", "--sidecar", meta, buckets)
+	// The credentials are in its environment, where other users do not see them.
+	p.Env = append(p.Env, "ROOT_ACCESS_KEY="+r.Inputs["access"].StringValue(), "ROOT_SECRET_KEY="+r.Inputs["secret"].StringValue())
+	p.Health = agent.Health{HTTP: "http://" + address + "/_health"}
 	c, err := l.running(ctx)
 	if err != nil {
 		return err
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	return c.PutProcess(ctx, agent.Process{
-		Name: r.Name, Node: in["node"].StringValue(), Kind: "store", Dir: data, User: u, Port: port,
-		Argv: []string{program, "--port", address, "--health", "/_health", "--quiet", "posix", "--sidecar", meta, buckets},
-		// The credentials are in its environment, where other users do not see them.
-		Env:    append(ambient(), "ROOT_ACCESS_KEY="+in["access"].StringValue(), "ROOT_SECRET_KEY="+in["secret"].StringValue()),
-		Health: agent.Health{HTTP: "http://" + address + "/_health"}, StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second,
-	}, r.Waiting)
+	return c.PutProcess(ctx, p, r.Waiting)
 }
 
 // makeDirs makes directories that belong to a user.

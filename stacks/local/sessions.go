@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -59,33 +58,24 @@ user %s on #%x ~* &* +@all -@admin
 `
 
 func (l *Local) putSessionStore(ctx context.Context, r engine.Request) error {
-	program, err := findSessionStore()
+	p, err := storeProcess(r, findSessionStore)
 	if err != nil {
 		return err
 	}
-	u, err := unprivileged()
-	if err != nil {
-		return err
-	}
-	in := r.Inputs
-	port, data := int(in["port"].NumberValue()), in["data"].StringValue()
-	file := filepath.Join(data, "server.conf")
-	text := fmt.Sprintf(sessionConfig, port, data, appUser, sha256.Sum256([]byte(in["password"].StringValue())))
+	file := filepath.Join(p.Dir, "server.conf")
+	text := fmt.Sprintf(sessionConfig, p.Port, p.Dir, appUser, sha256.Sum256([]byte(r.Inputs["password"].StringValue())))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if u != nil {
-		if err := os.Chown(file, int(u.UID), int(u.GID)); err != nil {
+	if p.User != nil {
+		if err := os.Chown(file, int(p.User.UID), int(p.User.GID)); err != nil {
 			return err
 		}
 	}
+	p.Argv, p.Health = append(p.Argv, file), agent.Health{Redis: fmt.Sprintf("127.0.0.1:%d", p.Port)}
 	c, err := l.running(ctx)
 	if err != nil {
 		return err
 	}
-	return c.PutProcess(ctx, agent.Process{
-		Name: r.Name, Node: in["node"].StringValue(), Kind: "store", Dir: data, User: u, Port: port,
-		Argv: []string{program, file}, Env: ambient(),
-		Health: agent.Health{Redis: fmt.Sprintf("127.0.0.1:%d", port)}, StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second,
-	}, r.Waiting)
+	return c.PutProcess(ctx, p, r.Waiting)
 }
