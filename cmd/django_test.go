@@ -111,7 +111,7 @@ func (w *world) django() {
 	if err := exec.Command("/usr/bin/python3", "-c", "import django, psycopg2, boto3").Run(); err != nil {
 		w.t.Skip("Django, psycopg2 or boto3 is not installed for /usr/bin/python3: '.ci/tools django' installs them")
 	}
-	if _, err := exec.LookPath("versitygw"); err != nil {
+	if !installed("versitygw") {
 		w.t.Skip("versitygw is not on PATH: '.ci/tools versitygw' installs it")
 	}
 	if err := os.CopyFS(w.dir, os.DirFS("../examples/notes")); err != nil {

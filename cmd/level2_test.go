@@ -82,7 +82,7 @@ func (w *world) journey(l *load, before time.Duration) {
 	step("to two instances", func() { w.must(0, "up", "--yes") })
 	edit("GREETING: hello", "GREETING: goodbye")
 	step("to other settings", func() { w.must(0, "up", "--yes") })
-	newer := w.newer()
+	newer, moved := w.newer(), l.moved.Load()
 	step("to a newer agent", func() {
 		c := w.command("up", "--yes")
 		c.Path = newer
@@ -90,6 +90,9 @@ func (w *world) journey(l *load, before time.Duration) {
 			w.t.Fatalf("up by a newer scale: %s", r)
 		}
 	})
+	if n := l.moved.Load() - moved; n != 0 {
+		w.t.Errorf("%d streams were closed while only the agent was replaced", n)
+	}
 	// Back, and the names as they were, for whoever travels again.
 	edit("GREETING: goodbye", "GREETING: hello")
 	step("back to the first agent", func() { w.must(0, "up", "--yes") })
@@ -175,9 +178,17 @@ func TestErrorsCloseTheGate(t *testing.T) {
 	if code, body := get(t, url+"/"); code != http.StatusOK || body != "color blue\n" {
 		t.Errorf("afterwards: %d %s", code, body)
 	}
+	// One that does not even start costs nobody anything.
+	w.cranky("crash")
+	if r := w.must(7, "up", "--yes"); !strings.Contains(r.err, "crashes as it was told to") || !strings.Contains(r.err, "stands again") {
+		t.Errorf("a release that does not start: %s", r)
+	}
+	if after := w.status(); !maps.Equal(pids(before), pids(after)) || after.State != "up" {
+		t.Errorf("before: %v, after: %+v", pids(before), after)
+	}
 	w.cranky("")
 	w.must(0, "preview", "--detailed-exitcode")
-	if h := w.must(0, "history"); !strings.Contains(h.out, "rolled back") {
+	if h := w.must(0, "history"); strings.Count(h.out, "rolled back") != 2 {
 		t.Errorf("history: %s", h)
 	}
 }
@@ -267,10 +278,8 @@ func TestABackendIsKilledUnderLoad(t *testing.T) {
 // Sessions and the count of visits live off the node, and survive every walk.
 func TestSessionsLiveOffTheNode(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if _, err := exec.LookPath("valkey-server"); err != nil {
-			t.Skip("neither valkey-server nor redis-server is installed: '.ci/tools redis' installs one")
-		}
+	if !installed("redis-server") && !installed("valkey-server") {
+		t.Skip("neither valkey-server nor redis-server is installed: '.ci/tools redis' installs one")
 	}
 	w := newWorld(t)
 	w.project(web + "sessions: true\n")

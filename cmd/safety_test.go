@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -91,7 +92,12 @@ func TestTwoUpsAtOnce(t *testing.T) {
 func TestNoSecretIsSeen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.project(strings.Replace(web, "env: {", "secrets: [API_KEY]\n    env: {", 1))
+	stores := installed("versitygw", "redis-server")
+	yaml := strings.Replace(web, "env: {", "secrets: [API_KEY]\n    env: {", 1)
+	if stores {
+		yaml += "files: true\nsessions: true\n"
+	}
+	w.project(yaml)
 	w.write("public/index.html", "x")
 	const apiKey = "k-1234567890-very-secret"
 	w.env = []string{"API_KEY=" + apiKey, "SCALE_PASSPHRASE=correct-horse-battery"}
@@ -121,8 +127,16 @@ func TestNoSecretIsSeen(t *testing.T) {
 		t.Fatalf("the backend has no DATABASE_URL with a password")
 	}
 	secrets["the database's password"] = m[1]
+	if stores {
+		_, password, _ := strings.Cut(w.backendEnvironment("SESSION_URL"), "redis://app:")
+		secrets["the session store's password"], _, _ = strings.Cut(password, "@")
+		secrets["the file store's key"] = w.backendEnvironment("AWS_SECRET_ACCESS_KEY")
+	}
 
 	for name, secret := range secrets {
+		if len(secret) < 8 {
+			t.Fatalf("%s is %q", name, secret)
+		}
 		if strings.Contains(shown.String(), secret) {
 			t.Errorf("%s was shown", name)
 		}
@@ -146,6 +160,16 @@ func TestNoSecretIsSeen(t *testing.T) {
 		}
 	}
 	w.modes()
+}
+
+// installed reports whether all of some programs are on PATH.
+func installed(programs ...string) bool {
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // backendEnvironment is a variable of the running backend.

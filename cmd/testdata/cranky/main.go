@@ -21,6 +21,9 @@ func main() {
 			defer f.Close()
 		}
 	}
+	if how == "crash" {
+		panic("it crashes as it was told to")
+	}
 	sessions := map[string]bool{}
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
