@@ -88,6 +88,27 @@ func reachablePath(t topology.Topology, b topology.Node) (string, bool) {
 	return b.Backend.Health, to
 }
 
+// takesTraffic reports whether requests reach a node, whatever their path.
+func takesTraffic(t topology.Topology, node string) bool {
+	for _, e := range t.OfKind(topology.Entry) {
+		for _, r := range e.Entry.Routes {
+			if r.To == node {
+				return true
+			}
+			lb, _ := t.Node(r.To)
+			if lb.LoadBalancer == nil {
+				continue
+			}
+			for _, rule := range lb.LoadBalancer.Rules {
+				if slices.ContainsFunc(rule.Pools, func(s topology.Share) bool { return s.To == node && s.Weight > 0 }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // healthy holds when every instance of every backend is.
 func (l *Local) healthy(ctx context.Context, t topology.Topology, waiting func(string)) error {
 	c, err := l.running(ctx)
@@ -134,7 +155,7 @@ const (
 
 // steady holds when the public address answers, and what takes traffic answers
 // with no more errors since the step than the entry did before it. Where nobody
-// else asks, the gate itself does.
+// else asks, the gate itself does, if the health path can be reached from outside.
 func (l *Local) steady(ctx context.Context, t topology.Topology, pins Pins, waiting func(string)) error {
 	if err := l.answers(ctx, t, pins, waiting); err != nil {
 		return err
@@ -156,15 +177,14 @@ func (l *Local) steady(ctx context.Context, t topology.Topology, pins Pins, wait
 		}
 		enough := true
 		for _, n := range t.OfKind(topology.Backend) {
-			path, takes := reachablePath(t, n)
-			if !takes {
+			if !takesTraffic(t, n.ID) {
 				continue
 			}
 			since := st.Traffic[n.ID].Since
 			if worse(before, since) {
 				return &worseError{n.ID, before, since, l.lastLines(n)}
 			}
-			if since.Requests < leastSeen {
+			if path, ok := reachablePath(t, n); ok && since.Requests < leastSeen {
 				enough = false
 				l.knock(ctx, l.URL(t, pins)+path, n.Backend.Color)
 			}

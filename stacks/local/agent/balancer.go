@@ -50,7 +50,7 @@ func (b *balancer) load(addr string) *load {
 
 // pick chooses the address with the least to do and counts a request there; ""
 // when none takes any.
-func (b *balancer) pick(addrs []string, stream bool) string {
+func (b *balancer) pick(addrs []string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	best, from := "", time.Now()
@@ -73,12 +73,25 @@ func (b *balancer) pick(addrs []string, stream bool) string {
 	if best == "" {
 		return ""
 	}
-	if stream {
-		b.loads[best].streams++
-	} else {
-		b.loads[best].requests++
-	}
+	b.loads[best].requests++
 	return best
+}
+
+// stream counts a request as a stream from now on: nobody waits for its end.
+func (b *balancer) stream(addr string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.load(addr)
+	l.streams++
+	l.answered()
+}
+
+// answered counts a request less; the caller holds the mutex.
+func (l *load) answered() {
+	if l.requests--; l.requests == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
 }
 
 // end counts a request as over; one that failed takes the address out for a while.
@@ -93,10 +106,7 @@ func (b *balancer) end(addr string, stream, failed bool) {
 		l.streams--
 		return
 	}
-	if l.requests--; l.requests == 0 && l.idle != nil {
-		close(l.idle)
-		l.idle = nil
-	}
+	l.answered()
 }
 
 // admit lets an address take requests: what runs there is new.
@@ -180,14 +190,22 @@ type trip struct {
 	find   func(node string) []string // the healthy addresses of a node
 	pools  []Share
 	color  string // that was asked for
-	stream bool
+	stream bool   // it has become a WebSocket or an event stream
 	node   string // the pool that was chosen
 	addr   string // the instance that has it now; "" before the first attempt
 }
 
 func newTrip(b *balancer, find func(string) []string, pools []Share, r *http.Request) *trip {
-	stream := r.Header.Get("Upgrade") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	return &trip{b: b, find: find, pools: pools, color: r.Header.Get(ColorHeader), stream: stream}
+	return &trip{b: b, find: find, pools: pools, color: r.Header.Get(ColorHeader)}
+}
+
+// becomes is told how the answer begins.
+func (t *trip) becomes(status int, h http.Header) (stream bool) {
+	t.stream = t.addr != "" && (status == http.StatusSwitchingProtocols || strings.HasPrefix(h.Get("Content-Type"), "text/event-stream"))
+	if t.stream {
+		t.b.stream(t.addr)
+	}
+	return t.stream
 }
 
 // candidates are the addresses of the pool that the request goes to. The pool is
@@ -227,7 +245,7 @@ func (t *trip) candidates() []string {
 // before did not work out.
 func (t *trip) next(addrs []string) string {
 	t.leave(true)
-	t.addr = t.b.pick(addrs, t.stream)
+	t.addr = t.b.pick(addrs)
 	return t.addr
 }
 

@@ -31,7 +31,7 @@ func TestDrainIsExact(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 5000 {
-				addr := b.pick(addrs, false)
+				addr := b.pick(addrs)
 				if addr == "b" && drained.Load() {
 					t.Error("a drained address got a request")
 				}
@@ -48,7 +48,7 @@ func TestDrainIsExact(t *testing.T) {
 	b.admit("b")
 	got := map[string]bool{}
 	for range 200 {
-		got[b.pick(addrs, false)] = true
+		got[b.pick(addrs)] = true
 	}
 	if !got["b"] {
 		t.Error("an address that was admitted again gets nothing")
@@ -57,10 +57,16 @@ func TestDrainIsExact(t *testing.T) {
 
 func TestStreamsDoNotHoldADrainUp(t *testing.T) {
 	b := newBalancer()
-	b.pick([]string{"a"}, true)
+	tr := newTrip(b, func(string) []string { return []string{"a"} }, []Share{{To: "n", Weight: 1}}, request())
+	tr.next(tr.candidates())
+	tr.becomes(http.StatusOK, http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}})
 	b.drain(context.Background(), "a", time.Minute)
-	if _, streams := b.busy([]string{"a"}); streams != 1 || b.pick([]string{"a"}, true) != "" {
+	if _, streams := b.busy([]string{"a"}); streams != 1 || b.pick([]string{"a"}) != "" {
 		t.Errorf("%d streams, and a drained address takes another", streams)
+	}
+	tr.leave(false)
+	if requests, streams := b.busy([]string{"a"}); requests != 0 || streams != 0 {
+		t.Errorf("afterwards %d requests and %d streams", requests, streams)
 	}
 }
 
@@ -109,10 +115,15 @@ func TestTrips(t *testing.T) {
 	if tr := newTrip(b, find, pools, request()); !slices.Equal(tr.candidates(), []string{"g1"}) {
 		t.Error("a request was left to a pool in which nobody is healthy")
 	}
-	for _, h := range [][]string{{"Upgrade", "websocket"}, {"Accept", "text/event-stream"}} {
-		if !newTrip(b, find, pools, request(h...)).stream {
-			t.Errorf("%v is not taken for a stream", h)
+	for status, kind := range map[int]string{http.StatusSwitchingProtocols: "", http.StatusOK: "text/event-stream"} {
+		tr := newTrip(b, find, pools, request())
+		tr.next(tr.candidates())
+		if !tr.becomes(status, http.Header{"Content-Type": {kind}}) {
+			t.Errorf("%d %s is not taken for a stream", status, kind)
 		}
+	}
+	if newTrip(b, find, pools, request()).becomes(http.StatusOK, http.Header{"Content-Type": {"application/json"}}) {
+		t.Error("an answer that is no stream is taken for one")
 	}
 }
 

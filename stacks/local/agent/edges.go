@@ -124,7 +124,7 @@ func (e *edges) serveStatic(edge Edge) error {
 		return err
 	}
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer e.traffic.began(w, false)()
+		defer e.traffic.began(w).ended()
 		registry.Load().edges[edge.Name].serveFile(w, r)
 	})}
 	e.static[edge.Name] = srv

@@ -57,8 +57,9 @@ func (edgeHandler) CaddyModule() caddy.ModuleInfo {
 func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := registry.Load()
 	edge := now.edges[h.Edge]
+	p := now.traffic.began(w)
+	defer func() { p.ended() }()
 	if edge.Maintenance != nil {
-		defer now.traffic.began(w, false)()
 		return edge.closed(w)
 	}
 	pools := now.pools(edge, r.URL.Path)
@@ -67,9 +68,8 @@ func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return nil
 	}
 	t := newTrip(now.balancer, now.upstreams, pools, r)
-	defer now.traffic.began(w, t.stream)()
 	caddyhttp.SetVar(r.Context(), tripVar, t)
-	a := &answer{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p}
 	err := next.ServeHTTP(a, r)
 	failed := a.status >= http.StatusInternalServerError
 	var he caddyhttp.HandlerError
@@ -122,16 +122,25 @@ func matches(prefix, path string) bool {
 	return strings.HasPrefix(path, p) && (len(path) == len(p) || path[len(p)] == '/')
 }
 
-// answer remembers the status.
+// answer remembers the status, and notices when it becomes a stream.
 type answer struct {
 	*caddyhttp.ResponseWriterWrapper
-	status int
+	status  int
+	trip    *trip
+	passage *passage
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
 		a.status = status
+		if a.trip.becomes(status, a.Header()) {
+			a.Header().Del("Connection") // it stays, also where the agent leaves
+			if status == http.StatusSwitchingProtocols {
+				a.Header().Set("Connection", "Upgrade")
+			}
+			a.passage.stream()
+		}
 	}
 	a.ResponseWriterWrapper.WriteHeader(status)
 }

@@ -83,23 +83,34 @@ func (c *edgeConn) Close() error {
 	return c.Conn.Close()
 }
 
-// began counts a request and returns what counts its end. While the agent leaves,
-// each answer asks the client to come back on another connection, so that none is
-// closed on a client that is about to use it.
-func (t *traffic) began(w http.ResponseWriter, stream bool) (ended func()) {
+// passage is one request at an edge.
+type passage struct {
+	t *traffic
+	n *atomic.Int64 // where it is counted
+}
+
+// began counts a request. While the agent leaves, each answer asks the client to
+// come back on another connection, so that none is closed on a client that is
+// about to use it.
+func (t *traffic) began(w http.ResponseWriter) *passage {
 	t.mu.Lock()
 	leaving := t.draining
 	t.mu.Unlock()
-	if leaving && !stream {
+	if leaving {
 		w.Header().Set("Connection", "close")
 	}
-	n := &t.requests
-	if stream {
-		n = &t.streams
-	}
-	n.Add(1)
-	return func() { n.Add(-1) }
+	t.requests.Add(1)
+	return &passage{t, &t.requests}
 }
+
+// stream counts the request as a stream from now on.
+func (p *passage) stream() {
+	p.t.streams.Add(1)
+	p.n.Add(-1)
+	p.n = &p.t.streams
+}
+
+func (p *passage) ended() { p.n.Add(-1) }
 
 // How long a leaving agent waits: at most, for requests to be answered; for
 // connections on which nothing happens; for streams, which end when they end.
