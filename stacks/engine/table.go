@@ -70,8 +70,23 @@ func DiffByTable(t plan.Table, r Request) Diff {
 	return d
 }
 
+// Tag names the inputs that make a resource what it is: two requests with the same
+// tag ask for the same. A provider that keeps it with what it made can tell, when it
+// reads, whether that is what the state says: a run that was killed in the middle of
+// an update leaves the state with the inputs from before.
+func Tag(t plan.Table, typ string, inputs resource.PropertyMap) string {
+	in := inputs.Copy()
+	for _, k := range t[typ].Unwatched {
+		delete(in, resource.PropertyKey(k))
+	}
+	return plan.Digest(in.Mappable())[:16]
+}
+
 // StateKey is the output that says what Read found of a resource that should be there.
 const StateKey resource.PropertyKey = "state"
+
+// Changed is the state of a resource that is not what the state says it is.
+const Changed = "changed"
 
 // Missing is the state of a resource whose data should be there and is not: to
 // go on without it is to replace it.

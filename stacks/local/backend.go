@@ -140,7 +140,7 @@ func process(r engine.Request) (agent.Process, error) {
 		env = append(env, string(k)+"="+in["env"].ObjectValue()[k].StringValue())
 	}
 	// A program without a directory of its own works where it cannot leave anything.
-	return agent.Process{Name: r.Name, Node: in["node"].StringValue(), Argv: argv, Env: env, Dir: or(dir, "/")}, nil
+	return agent.Process{Name: r.Name, Node: in["node"].StringValue(), Argv: argv, Env: env, Dir: or(dir, "/"), Tag: tag(r)}, nil
 }
 
 func seconds(v resource.PropertyValue) time.Duration {

@@ -216,7 +216,7 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 	}
 	super := databaseURL(port, admin, in["adminPassword"].StringValue(), "postgres")
 	err = c.PutProcess(ctx, agent.Process{
-		Name: r.Name, Node: in["node"].StringValue(), Kind: "database", Argv: argv, Env: ambient(), Dir: data, User: u, Port: port,
+		Name: r.Name, Node: in["node"].StringValue(), Kind: "database", Argv: argv, Env: ambient(), Dir: data, User: u, Port: port, Tag: tag(r),
 		Health: agent.Health{Postgres: super}, StartTimeout: time.Minute,
 		Stop: "INT", StopTimeout: 30 * time.Second, // "fast": the smart way would wait for every client to leave
 	}, r.Waiting)

@@ -32,7 +32,7 @@ func (p *program) entry(n topology.Node, c pulumi.Resource) error {
 
 func (l *Local) putEntry(ctx context.Context, r engine.Request) error {
 	in := r.Inputs
-	e := agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "entry", Port: int(in["port"].NumberValue())}
+	e := agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "entry", Port: int(in["port"].NumberValue()), Tag: tag(r)}
 	for _, v := range in["routes"].ArrayValue() {
 		o := v.ObjectValue()
 		e.Routes = append(e.Routes, agent.Route{Path: o["path"].StringValue(), To: o["to"].StringValue()})
@@ -68,7 +68,7 @@ func (p *program) balancer(n topology.Node, c pulumi.Resource) error {
 }
 
 func (l *Local) putBalancer(ctx context.Context, r engine.Request) error {
-	e := agent.Edge{Name: r.Name, Node: r.Inputs["node"].StringValue(), Kind: string(topology.LoadBalancer)}
+	e := agent.Edge{Name: r.Name, Node: r.Inputs["node"].StringValue(), Kind: string(topology.LoadBalancer), Tag: tag(r)}
 	for _, v := range r.Inputs["rules"].ArrayValue() {
 		o := v.ObjectValue()
 		rule := agent.Rule{Path: o["path"].StringValue()}

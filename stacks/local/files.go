@@ -93,7 +93,7 @@ func storeProcess(r engine.Request, find func() (string, error)) (agent.Process,
 	}
 	u, err := unprivileged()
 	return agent.Process{Name: r.Name, Node: r.Inputs["node"].StringValue(), Kind: "store", Argv: []string{program}, Env: ambient(),
-		Dir: r.Inputs["data"].StringValue(), User: u, Port: int(r.Inputs["port"].NumberValue()),
+		Dir: r.Inputs["data"].StringValue(), User: u, Port: int(r.Inputs["port"].NumberValue()), Tag: tag(r),
 		StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second}, err
 }
 

@@ -88,6 +88,9 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 	return nil, errors.New("there is no resource type " + r.Type)
 }
 
+// tag names what a request asks for.
+func tag(r engine.Request) string { return engine.Tag(Table, r.Type, r.Inputs) }
+
 func outputs(r engine.Request) resource.PropertyMap {
 	out := r.Inputs.Copy()
 	switch {
@@ -119,8 +122,11 @@ func (p *provider) Read(ctx context.Context, r engine.Request) (resource.Propert
 	if err != nil {
 		return nil, err
 	}
-	if !ok || c.State == agent.Stopped || c.State == agent.Failed {
+	switch {
+	case !ok, c.State == agent.Stopped, c.State == agent.Failed:
 		out[engine.StateKey] = text(stopped)
+	case c.Tag != "" && c.Tag != tag(r):
+		out[engine.StateKey] = text(engine.Changed)
 	}
 	return out, nil
 }

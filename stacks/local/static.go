@@ -67,7 +67,7 @@ func (l *Local) putStatic(ctx context.Context, r engine.Request) error {
 	if err != nil {
 		return err
 	}
-	return c.PutEdge(ctx, agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "static", Port: int(in["port"].NumberValue()),
+	return c.PutEdge(ctx, agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "static", Port: int(in["port"].NumberValue()), Tag: tag(r),
 		Root: filepath.Join(base, "current"), Prefix: in["prefix"].StringValue()})
 }
 

@@ -237,6 +237,13 @@ func (p *provider) Read(_ context.Context, r engine.Request) (resource.PropertyM
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	if out, ok := p.c.made[key(r)]; ok {
+		for k, v := range r.OldInputs {
+			if len(p.c.Table[r.Type].State) > 0 && !out[k].DeepEquals(v) {
+				out = out.Copy()
+				out[engine.StateKey] = resource.NewStringProperty(engine.Changed)
+				break
+			}
+		}
 		return out, nil
 	}
 	if p.c.file != "" {

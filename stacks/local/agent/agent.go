@@ -145,7 +145,7 @@ func (a *Agent) begin(p Process) (*supervised, error) {
 	}
 	if old != nil && old.digest == p.Digest() {
 		if c := old.component(); c.State != Failed && c.State != Stopped {
-			return old, nil
+			return old, a.retag(old, p)
 		}
 	}
 	if old != nil {
@@ -160,6 +160,15 @@ func (a *Agent) begin(p Process) (*supervised, error) {
 	s := supervise(a.dirs, p, ident{}, false)
 	a.setProc(p.Name, s)
 	return s, nil
+}
+
+// retag keeps what a running process is called now by whoever asks for it.
+func (a *Agent) retag(s *supervised, p Process) error {
+	if s.component().Tag == p.Tag {
+		return nil
+	}
+	s.set(func() { s.spec.Tag = p.Tag })
+	return a.key.write(a.dirs.spec(p.Name), sealed{Process: &p})
 }
 
 // retireProcess ends a process once it has answered what it was asked; it gets

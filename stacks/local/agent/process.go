@@ -277,7 +277,7 @@ func (s *supervised) release() { s.let(); <-s.done }
 func (s *supervised) component() Component {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := Component{Name: s.spec.Name, Node: s.spec.Node, Kind: s.spec.Kind, Digest: s.digest, State: s.state, Healthy: s.healthy,
+	c := Component{Name: s.spec.Name, Node: s.spec.Node, Kind: s.spec.Kind, Digest: s.digest, Tag: s.spec.Tag, State: s.state, Healthy: s.healthy,
 		Port: s.spec.Port, Restarts: s.restarts, Since: s.since, Detail: s.detail}
 	if s.state == Running || s.state == Starting {
 		c.PID = s.id.PID

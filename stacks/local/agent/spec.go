@@ -31,6 +31,8 @@ type Process struct {
 	// User is whom it runs as when the agent is root; nil for the agent's own user.
 	User *User `json:"user,omitempty"`
 	Port int   `json:"port,omitempty"`
+	// Tag is the asker's own name for what it asked for; it changes nothing.
+	Tag string `json:"tag,omitempty"`
 
 	Health       Health        `json:"health"`
 	StartTimeout time.Duration `json:"startTimeout"` // until Health must hold
@@ -54,6 +56,7 @@ type Health struct {
 
 // Digest names everything that makes the process what it is.
 func (p Process) Digest() string {
+	p.Tag = ""
 	b, err := json.Marshal(p)
 	if err != nil {
 		panic(fmt.Sprintf("agent: a process has no JSON: %v", err)) // its types all have
@@ -69,6 +72,7 @@ type Edge struct {
 	Node string `json:"node"`
 	Kind string `json:"kind"`           // entry, static, load-balancer
 	Port int    `json:"port,omitempty"` // on 127.0.0.1; a load balancer is reached through an entry
+	Tag  string `json:"tag,omitempty"`  // as that of a process
 
 	Routes      []Route      `json:"routes,omitempty"`      // of an entry
 	Rules       []Rule       `json:"rules,omitempty"`       // of a load balancer
@@ -119,6 +123,7 @@ type Component struct {
 	Node     string    `json:"node"`
 	Kind     string    `json:"kind"`
 	Digest   string    `json:"digest"`
+	Tag      string    `json:"tag,omitempty"`
 	State    string    `json:"state"`
 	Healthy  bool      `json:"healthy"`
 	PID      int       `json:"pid,omitempty"`

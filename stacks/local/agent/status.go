@@ -18,7 +18,7 @@ func (a *Agent) Status() Status {
 		st.Components = append(st.Components, s.component())
 	}
 	for _, e := range a.specs {
-		c := Component{Name: e.Name, Node: e.Node, Kind: e.Kind, State: Running, Healthy: true, PID: os.Getpid(), Port: e.Port, Since: a.since}
+		c := Component{Name: e.Name, Node: e.Node, Kind: e.Kind, Tag: e.Tag, State: Running, Healthy: true, PID: os.Getpid(), Port: e.Port, Since: a.since}
 		switch {
 		case e.Maintenance != nil:
 			c.Detail = "answers with the maintenance page"
