@@ -131,8 +131,8 @@ func TestEveryLevelIsDescribed(t *testing.T) {
 		if l.Number != i+1 || l.Name == "" || l.Summary == "" || len(l.Adds) == 0 {
 			t.Errorf("level %d: %+v", i+1, l)
 		}
-		if l.Available() && (len(l.Components) == 0 || len(l.Advantages) == 0 || len(l.Disadvantages) == 0 || len(l.Decisions) == 0) {
-			t.Errorf("level %d can be built and is not explained", l.Number)
+		if len(l.Components) == 0 || len(l.Advantages) == 0 || len(l.Disadvantages) == 0 || len(l.Decisions) == 0 {
+			t.Errorf("level %d is not explained", l.Number)
 		}
 		if _, err := Build(shop(t, base), l.Number, topology.Topology{}); (err == nil) != l.Available() {
 			t.Errorf("level %d: %v", l.Number, err)

@@ -28,8 +28,7 @@ func LevelText(w io.Writer, l levels.Level, s Style) {
 	width := s.Width
 	fmt.Fprintf(w, "%s\n%s\n", s.Bold(fmt.Sprintf("Level %d: %s", l.Number, l.Name)), wrap(l.Summary, width, 0))
 	if !l.Available() {
-		fmt.Fprintf(w, "\n%s\n", wrap("This version cannot build it. It adds "+strings.Join(l.Adds, ", ")+".", width, 0))
-		return
+		fmt.Fprintf(w, "\n%s\n", wrap(s.Warn("This version cannot build it yet.")+" It adds "+strings.Join(l.Adds, ", ")+".", width, 0))
 	}
 	fmt.Fprintf(w, "\n%s\n", s.Bold("Components"))
 	var rows [][]string
@@ -95,8 +94,7 @@ func LevelMarkdown(w io.Writer, l levels.Level) {
 	fmt.Fprintf(w, "# Level %d: %s\n\n%s\n", l.Number, l.Name, l.Summary)
 	fmt.Fprintf(w, "\nIt adds %s.\n", strings.Join(l.Adds, ", "))
 	if !l.Available() {
-		fmt.Fprintln(w, "\nThis version cannot build it.")
-		return
+		fmt.Fprintln(w, "\nThis version cannot build it yet.")
 	}
 	fmt.Fprint(w, "\n## Components\n\n| component | count | reachable by | what it is |\n|---|---|---|---|\n")
 	for _, c := range l.Components {

@@ -1,0 +1,36 @@
+package levels
+
+import "github.com/scale-levels/scale/internal/topology"
+
+// microservices is level 5: services that are released and stored separately.
+func microservices() Level {
+	return Level{
+		Number:  5,
+		Name:    "microservices",
+		Summary: "Services with databases and release cycles of their own, behind one gateway.",
+		Adds:    []string{"a gateway", "service discovery", "a database a service"},
+		Components: []Component{
+			{"gateway", "1 a region", topology.Public, "the load balancer, by path and host; timeouts, retries and circuit breaking for each service"},
+			{"service pools", "2 colours each", topology.Private, "a service and region: each with its own release, settings and number of instances"},
+			{"database", "own or shared", topology.Private, "with credentials that open that service's data and no other's"},
+			{"discovery", "1 a region", topology.Private, "SERVICE_<NAME>_URL, through a name that survives moves"},
+			{"identity", "1 a link", topology.Private, "a short-lived signed token on every call between services, checked by the receiver"},
+		},
+		Advantages: []string{
+			"A team releases when it is ready, and a bad release is one service's.",
+			"Each service scales, and fails, by itself.",
+			"A service's data can be kept in the way that suits it.",
+		},
+		Disadvantages: []string{
+			"A call that was a function is a request: it can be slow, fail, or have happened when no answer came.",
+			"What was one transaction is several: consistency is the application's work.",
+			"Everything is there once for each service: pools, databases, alarms, people who know it.",
+		},
+		Decisions: []Decision{
+			{"Where is the cut?", "Along data that is written together. Two services that write the same table are one service."},
+			{"Own database, or shared?", "Shared first: the service moves, its tables stay. Then its own: copied, kept in step, counted, switched; the old tables stay until they are told to go."},
+			{"What does a service do while another is down?", "Answer with less. A timeout on every call, a retry only for what may happen twice, and a circuit that opens before the queue does."},
+			{"Who may call whom?", "What is linked, and nothing else: the link carries the credentials."},
+		},
+	}
+}

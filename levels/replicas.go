@@ -1,0 +1,35 @@
+package levels
+
+import "github.com/scale-levels/scale/internal/topology"
+
+// replicas is level 4: one database that is written to, and copies to read from.
+func replicas() Level {
+	return Level{
+		Number:  4,
+		Name:    "database replication",
+		Summary: "One leader that is written to, and a replica to read from in every other region.",
+		Adds:    []string{"a database replica a region", "failover"},
+		Components: []Component{
+			{"leader", "1", topology.Private, "the database as it was; all writes go there (DATABASE_URL)"},
+			{"replica", "1 a region", topology.Private, "in every region but the leader's: follows it by streaming replication; reads stay in the region (DATABASE_REPLICA_URL)"},
+			{"level 3", "all of it", topology.Private, "unchanged"},
+		},
+		Advantages: []string{
+			"Reads are answered in the user's own region.",
+			"The loss of the leader is a failover of seconds or minutes, no restore from a backup.",
+			"Backups and reports can be taken from a replica.",
+		},
+		Disadvantages: []string{
+			"A replica is behind by its lag: who has just written may not find it there.",
+			"An unplanned failover can lose what had not been copied yet, unless every write waits for a replica.",
+			"Writes still go to one region, and one machine bounds them.",
+		},
+		Decisions: []Decision{
+			{"Which reads may be behind?", "Lists, searches and other people's pages. Whoever has just written reads from the leader for a moment."},
+			{"Does a write wait for a replica?", "Not by default: it costs a round trip, and with that replica dead, writes block. Where no acknowledged write may ever be lost, it is worth it."},
+			{"Who decides on a failover?", "A person, with one command, when two regions merely cannot see each other. One arbiter where there is exactly one, as on a single machine."},
+			{"How is a second leader prevented?", "The old one is fenced before the new one is promoted: it refuses writes even if it comes back by itself, and rejoins as a replica from a fresh copy."},
+			{"When is it time for level 5?", "When teams wait for each other's releases, or one part of the data outgrows the rest."},
+		},
+	}
+}
