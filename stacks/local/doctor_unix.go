@@ -14,7 +14,22 @@ import (
 
 // Doctor looks for what the local target needs, changing nothing.
 func (l *Local) Doctor() []Finding {
-	return []Finding{l.seePostgres(), l.seeUser(), l.seeHome(), l.seeAgent()}
+	return []Finding{l.seePostgres(), l.seeUser(), l.seeHome(), l.seeAgent(),
+		seeStore("file store", "files: true", findFileStore), seeStore("session store", "sessions: true", findSessionStore)}
+}
+
+// seeStore looks for a program that only a setting asks for: that it is missing is
+// no fault.
+func seeStore(name, setting string, find func() (string, error)) Finding {
+	f := Finding{Name: name, OK: true, Level: 1}
+	program, err := find()
+	if err != nil {
+		f = f.bad(err)
+		f.What = "not installed; only '" + setting + "' needs it"
+		return f
+	}
+	f.What = program
+	return f
 }
 
 func (l *Local) seePostgres() Finding {

@@ -41,24 +41,31 @@ type Agent struct {
 func newAgent(d Dirs, k Key, build string, log io.Writer) *Agent {
 	a := &Agent{dirs: d, key: k, build: build, since: time.Now(), log: slog.New(slog.NewTextHandler(log, nil)),
 		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{}), starts: make(chan struct{}, 1)}
-	a.edges = newEdges(a.upstreams)
+	a.edges = newEdges(d, a.upstreams)
 	a.edges.registerNetwork()
 	return a
 }
 
 // upstreams are the addresses that take requests for a node: its healthy
-// instances, or its edge.
+// instances, or its edge. When no instance is healthy, those that run are asked all
+// the same, as AWS's load balancer does: their own answer says more than ours.
 func (a *Agent) upstreams(node string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var addrs []string
+	var addrs, ill []string
 	for _, s := range a.procs {
 		if s.spec.Node != node || s.spec.Port == 0 || s.spec.Once {
 			continue
 		}
-		if c := s.component(); c.State == Running && c.Healthy {
+		switch c := s.component(); {
+		case c.State == Running && c.Healthy:
 			addrs = append(addrs, loopback(s.spec.Port))
+		case c.State == Running:
+			ill = append(ill, loopback(s.spec.Port))
 		}
+	}
+	if len(addrs) == 0 {
+		addrs = ill
 	}
 	for _, e := range a.specs {
 		if e.Node == node && e.Kind == "static" {

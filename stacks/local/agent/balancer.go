@@ -193,6 +193,7 @@ type trip struct {
 	stream bool   // it has become a WebSocket or an event stream
 	node   string // the pool that was chosen
 	addr   string // the instance that has it now; "" before the first attempt
+	asked  string // the instance that had it last
 }
 
 func newTrip(b *balancer, find func(string) []string, pools []Share, r *http.Request) *trip {
@@ -246,6 +247,7 @@ func (t *trip) candidates() []string {
 func (t *trip) next(addrs []string) string {
 	t.leave(true)
 	t.addr = t.b.pick(addrs)
+	t.asked = t.addr
 	return t.addr
 }
 

@@ -33,6 +33,7 @@ type edges struct {
 	loaded    []byte // the configuration that Caddy runs
 	traffic   traffic
 	balancer  *balancer
+	access    *accessLog
 }
 
 // registry is what the handlers read. Caddy's modules are global to the process,
@@ -46,12 +47,13 @@ type registered struct {
 	upstreams func(node string) []string
 	traffic   *traffic
 	balancer  *balancer
+	access    *accessLog
 }
 
-func newEdges(upstreams func(node string) []string) *edges {
+func newEdges(d Dirs, upstreams func(node string) []string) *edges {
 	registerModules()
-	e := &edges{listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}, static: map[string]*http.Server{}, balancer: newBalancer()}
-	registry.Store(&registered{upstreams: upstreams, traffic: &e.traffic, balancer: e.balancer})
+	e := &edges{access: newAccessLog(d), listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}, static: map[string]*http.Server{}, balancer: newBalancer()}
+	registry.Store(&registered{upstreams: upstreams, traffic: &e.traffic, balancer: e.balancer, access: e.access})
 	return e
 }
 
@@ -214,7 +216,7 @@ func (e *edges) closeNow() error {
 }
 
 func (e *edges) publish() {
-	r := &registered{map[string]Edge{}, map[string]Edge{}, registry.Load().upstreams, &e.traffic, e.balancer}
+	r := &registered{map[string]Edge{}, map[string]Edge{}, registry.Load().upstreams, &e.traffic, e.balancer, e.access}
 	for k, v := range e.wanted {
 		v.Routes, v.Rules = slices.Clone(v.Routes), slices.Clone(v.Rules)
 		// The longest prefix first, so that the first match is the right one.

@@ -56,14 +56,16 @@ func (edgeHandler) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := registry.Load()
-	edge := now.edges[h.Edge]
+	edge, came := now.edges[h.Edge], time.Now()
 	p := now.traffic.began(w)
 	defer func() { p.ended() }()
 	if edge.Maintenance != nil {
+		now.access.add(h.Edge, r, came, http.StatusServiceUnavailable, "maintenance")
 		return edge.closed(w)
 	}
 	pools := now.pools(edge, r.URL.Path)
 	if pools == nil {
+		now.access.add(h.Edge, r, came, http.StatusNotFound, "")
 		http.NotFound(w, r)
 		return nil
 	}
@@ -71,17 +73,17 @@ func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	caddyhttp.SetVar(r.Context(), tripVar, t)
 	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p}
 	err := next.ServeHTTP(a, r)
-	failed := a.status >= http.StatusInternalServerError
 	var he caddyhttp.HandlerError
 	if errors.As(err, &he) {
-		failed = he.StatusCode >= http.StatusInternalServerError
+		a.status = he.StatusCode
 		// The client that went away says nothing about the backend.
 		t.leave(he.StatusCode == http.StatusBadGateway || he.StatusCode == http.StatusGatewayTimeout)
 	}
 	t.leave(false)
 	for _, node := range []string{edge.Node, t.node} {
-		now.balancer.meter(node).count(time.Now(), failed)
+		now.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
 	}
+	now.access.add(h.Edge, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
 	return err
 }
 

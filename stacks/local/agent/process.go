@@ -203,14 +203,18 @@ func (s *supervised) forget() { _ = os.Remove(s.dirs.ident(s.spec.Name)) }
 // before is left to recover.
 func (s *supervised) watchHealth(ctx context.Context, becomeReady func(), unhealthy chan<- error) {
 	deadline := time.Now().Add(s.spec.StartTimeout)
-	pause := 10 * time.Millisecond
+	pause, failed := 10*time.Millisecond, 0
 	for {
 		answer := s.spec.Health.check(ctx)
 		if ctx.Err() != nil {
 			return
 		}
+		if failed++; answer == "" {
+			failed = 0
+		}
 		s.set(func() {
-			s.healthy, s.detail = answer == "", answer
+			// Once is no illness: it takes an instance out only at the second time.
+			s.healthy, s.detail = answer == "" || s.healthy && failed < 2, answer
 			if s.healthy {
 				s.state = Running
 			}
