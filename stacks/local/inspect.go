@@ -156,7 +156,7 @@ func isSQLite(file string) bool {
 // seeSessions asks one instance for a cookie and shows it to another.
 func (l *Local) seeSessions(ctx context.Context, c *agent.Client, comp agent.Component, paths []string) Finding {
 	f := Finding{Name: comp.Node + ": session cookies", Level: 2}
-	port, err := choose(nil)
+	port, err := l.choose()
 	if err != nil {
 		return f.bad(err)
 	}

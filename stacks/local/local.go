@@ -43,14 +43,14 @@ type Local struct {
 	mu     sync.Mutex
 	client *agent.Client        // nil until it is needed
 	seen   agent.Status         // as of the last Observe
-	held   map[int]net.Listener // ports that were chosen and are not used yet
+	claims map[int]net.Listener // by the port that no other command may choose
 	pins   Pins
 	unlock func() error // decrypts the secret pins
 }
 
 // New is the local target of an environment; nothing is started.
 func New(c Config) *Local {
-	return &Local{Config: c, dirs: agent.Dirs{Root: c.Root}, held: map[int]net.Listener{}}
+	return &Local{Config: c, dirs: agent.Dirs{Root: c.Root}, claims: map[int]net.Listener{}}
 }
 
 // Name is what scale.yaml calls the target.

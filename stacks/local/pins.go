@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/stacks/local/agent"
@@ -94,9 +95,10 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			}
 		}
 	}
-	used := map[int]bool{}
 	for _, name := range listening(t) {
-		used[portOf(pins, name)] = true
+		if port := portOf(pins, name); port != 0 {
+			l.claim(port) // one that another has claimed is known to be taken when it listens
+		}
 	}
 	for _, name := range listening(t) {
 		n, isNode := t.Node(name)
@@ -106,18 +108,16 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			port = public
 			pins[portKey(name)] = strconv.Itoa(port)
 		}
-		if port != 0 && (l.runs(name) || l.holds(port) || free(port)) {
+		if port != 0 && (l.runs(name) || free(port)) {
 			continue
 		}
 		if port != 0 && entry {
 			return nil, portTaken(port)
 		}
-		fresh, err := choose(used)
+		fresh, err := l.choose()
 		if err != nil {
 			return nil, err
 		}
-		used[fresh] = true
-		l.hold(fresh)
 		pins[portKey(name)] = strconv.Itoa(fresh)
 		if port != 0 {
 			moved = append(moved, fmt.Sprintf("port %d of %s is taken by another program; it moves to %d", port, name, fresh))
@@ -136,9 +136,9 @@ func (l *Local) runs(name string) bool {
 // systems give to outgoing connections (32768 on Linux, 49152 by RFC 6335).
 const firstPort, lastPort = 20000, 30000
 
-// choose finds a free port, starting anywhere so that environments that are
-// made at the same time rarely meet.
-func choose(used map[int]bool) (int, error) {
+// choose finds a free port that no other command has claimed, starting anywhere so
+// that environments that are made at the same time rarely meet, and claims it.
+func (l *Local) choose() (int, error) {
 	var b [2]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return 0, err
@@ -146,37 +146,28 @@ func choose(used map[int]bool) (int, error) {
 	start := (int(b[0])<<8 | int(b[1])) % (lastPort - firstPort)
 	for i := range lastPort - firstPort {
 		p := firstPort + (start+i)%(lastPort-firstPort)
-		if !used[p] && free(p) {
+		if _, ours := l.claims[p]; !ours && l.claim(p) && free(p) {
 			return p, nil
 		}
 	}
 	return 0, errors.New("no port is free between 20000 and 30000")
 }
 
-// hold keeps a port that was chosen until what it is for is started: environments
-// that are made at the same time would otherwise choose the same.
-func (l *Local) hold(port int) {
-	if h, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.held[port] = h
+// claim keeps a port from being chosen by other commands for as long as this one
+// runs: between a choice and the moment at which what it is for listens there is
+// time enough for another to choose the same. The claim is a listener on another
+// address of loopback, which ends with the process however that ends; where there
+// is no such address, nothing can be claimed.
+func (l *Local) claim(port int) bool {
+	if _, ours := l.claims[port]; ours {
+		return true
 	}
-}
-
-func (l *Local) holds(port int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.held[port] != nil
-}
-
-// letGo gives a held port to what is about to listen on it.
-func (l *Local) letGo(port int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h := l.held[port]; h != nil {
-		h.Close()
-		delete(l.held, port)
+	c, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2), Port: port})
+	if err != nil {
+		return !errors.Is(err, syscall.EADDRINUSE)
 	}
+	l.claims[port] = c
+	return true
 }
 
 // free tries a plain listener: one with SO_REUSEPORT would not notice another.

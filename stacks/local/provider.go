@@ -64,9 +64,6 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 	if r.Preview {
 		return out, nil
 	}
-	if port := r.Inputs["port"]; port.IsNumber() {
-		p.l.letGo(int(port.NumberValue()))
-	}
 	switch r.Type {
 	case typePostgres:
 		return out, p.l.putPostgres(ctx, r)
