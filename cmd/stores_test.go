@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,6 +86,9 @@ func TestSessionsLiveOffTheNode(t *testing.T) {
 	w.must(0, "up", "--level", "2", "--yes")
 	visit()
 	old := component(w.status(), "sessions-use1-g1").PID
+	if !slices.Contains(mentioning(w.home), old) {
+		t.Error("the store hides the environment by which it is known to be ours")
+	}
 	eventually(t, "what was written is on disk", func() bool { // within a second, by the store's own rule
 		b, err := os.ReadFile(filepath.Join(w.home, "environments/shop/dev/local/data/sessions-use1-g1-data/appendonlydir/appendonly.aof.1.incr.aof"))
 		return err == nil && strings.Count(string(b), "incr") >= 8

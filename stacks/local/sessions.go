@@ -46,13 +46,15 @@ func findSessionStore() (string, error) {
 }
 
 // sessionConfig holds the password's digest, not the password. What is written
-// is on disk within a second; nothing is thrown away to make room.
+// is on disk within a second; nothing is thrown away to make room. A process title
+// would be written over the environment by which the process is known to be ours.
 const sessionConfig = `bind 127.0.0.1
 port %d
 dir %s
 appendonly yes
 save ""
 maxmemory-policy noeviction
+set-proc-title no
 user default off
 user %s on #%x ~* &* +@all -@admin
 `
