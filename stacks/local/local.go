@@ -101,7 +101,9 @@ func (l *Local) start(ctx context.Context, more ...string) (*agent.Client, error
 	if err != nil {
 		return nil, err
 	}
-	return agent.Start(ctx, l.dirs, append(append([]string(nil), l.Agent...), more...), key)
+	var c *agent.Client
+	unyielding(func() { c, err = agent.Start(ctx, l.dirs, append(append([]string(nil), l.Agent...), more...), key) })
+	return c, err
 }
 
 // running returns the agent, started if need be, replaced if it is another build.
