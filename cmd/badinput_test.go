@@ -45,7 +45,7 @@ func TestBadInput(t *testing.T) {
 		"a wrong window":       {yaml: web + "maintenance: {window: sometimes}\n", args: up, code: 3, says: []string{"maintenance.window", "Sun 03:00-05:00"}},
 		"no such environment":  {yaml: web + "environments: {dev: {level: 1}}\n", args: append(up, "--env", "dve"), code: 3, says: []string{`no environment "dve"`, "did you mean dev?"}},
 		"no such level":        {yaml: web, args: append(up, "--level", "9"), code: 3, says: []string{"level 9 does not exist", "single node"}},
-		"a level not built":    {yaml: web, args: append(up, "--level", "3"), code: 3, says: []string{"cannot be built by this version"}},
+		"a level not built":    {yaml: web, args: append(up, "--level", "3"), code: 3, says: []string{"cannot be built on local by this version"}},
 		"a negative level":     {yaml: web, args: append(up, "--level", "-1"), code: 3, says: []string{"level -1 does not exist"}},
 		"no such command":      {args: []string{"upp"}, code: 3, says: []string{`no command "upp"`, "scale up"}},
 		"no such flag":         {args: []string{"up", "--levle", "1"}, code: 3, says: []string{"--levle", "--help"}},

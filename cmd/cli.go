@@ -68,7 +68,10 @@ func (c *cli) app() (config.App, error) {
 	if err := override(&a, c.target); err != nil {
 		return a, err
 	}
-	return a, place(&a, file)
+	if err := place(&a, file); err != nil {
+		return a, err
+	}
+	return a, a.Fit()
 }
 
 // findUp looks for a file here and in the directories above, as git does.

@@ -100,9 +100,9 @@ func TestInterfaceInARealTerminal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	x := w.terminal(110, 34)
-	x.see("nothing stands", "1  single node", "2  load balancer", "not in this version", "q quit")
+	x.see("nothing stands", "1  single node", "2  load balancer", "not on local yet", "q quit")
 	x.press("jj\r") // the third level cannot be built, and says why
-	x.see("this version cannot build level 3")
+	x.see("this version cannot build level 3 (regions, CDN and cache) on local")
 	x.press("kke")
 	x.see("Advantages", "Disadvantages")
 	x.press("e\r")

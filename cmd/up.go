@@ -244,9 +244,7 @@ func commandLine() string { return strings.Join(append([]string{"scale"}, os.Arg
 func completeLevels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var ls []string
 	for _, l := range levels.All() {
-		if l.Available() {
-			ls = append(ls, fmt.Sprintf("%d\t%s", l.Number, l.Name))
-		}
+		ls = append(ls, fmt.Sprintf("%d\t%s", l.Number, l.Name))
 	}
 	return ls, cobra.ShellCompDirectiveNoFileComp
 }

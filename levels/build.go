@@ -1,66 +1,131 @@
 package levels
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/topology"
 )
 
-// builder puts together what levels have in common.
+// builder puts together what levels have in common, region by region.
 type builder struct {
 	topology.Topology
 	app config.App
+	now topology.Topology // what stands
 }
 
-func newBuilder(app config.App, level int) *builder {
-	return &builder{topology.Topology{App: app.Name, Env: app.Env, Level: level, Regions: []topology.Region{{Name: app.Regions[0]}},
-		Maintenance: topology.Maintenance{Page: app.Page, RetryAfter: app.RetryAfter}}, app}
+// newBuilder begins a topology in the home region, or in all regions of the
+// application.
+func newBuilder(app config.App, level int, now topology.Topology, regions ...string) *builder {
+	b := &builder{topology.Topology{App: app.Name, Env: app.Env, Level: level,
+		Maintenance: topology.Maintenance{Page: app.Page, RetryAfter: app.RetryAfter}}, app, now}
+	if len(regions) == 0 {
+		regions = app.Regions[:1]
+	}
+	for _, r := range regions {
+		b.Regions = append(b.Regions, topology.Region{Name: r})
+	}
+	return b
 }
 
-// id is the name of a node in the home region, of the first generation.
-func (b *builder) id(name string) string {
-	return name + "-" + config.RegionCode(b.Home()) + "-g1"
-}
+// id is the name of a node in a region, of the first generation.
+func id(name, region string) string { return name + "-" + config.RegionCode(region) + "-g1" }
 
-// add puts a node into the home region, with links to what it talks to.
-func (b *builder) add(name string, n topology.Node, behind ...string) string {
-	n.ID, n.Region, n.Generation = b.id(name), b.Home(), 1
-	if n.Exposure == "" {
-		n.Exposure = topology.Private
+// add puts a node into a region, with links to what it talks to.
+func (b *builder) add(region, name string, n topology.Node, behind ...string) string {
+	n.ID, n.Region, n.Generation, n.Exposure = id(name, region), region, 1, topology.Private
+	if n.Faces() {
+		n.Exposure = topology.Public
 	}
 	b.Put(n, behind)
 	return n.ID
 }
 
-// stores are what holds the application's state, by the ids that backends link to.
-func (b *builder) stores() []string {
-	var ids []string
-	if db := b.app.Database; db != nil {
-		ids = append(ids, b.add("db", topology.Node{Kind: topology.Database, Database: &topology.DatabaseSpec{Engine: db.Engine, Size: db.Size}}))
+// The names of stores: the shared database, and a service's own.
+const sharedDB = "db"
+
+func ownDB(service string) string { return service + "-db" }
+
+// stores are what holds the application's state: one of each, at home, except
+// that a database's leader stays where it leads.
+func (b *builder) stores() error {
+	if b.app.Database != nil {
+		if err := b.database(sharedDB, ""); err != nil {
+			return err
+		}
 	}
 	if b.app.Files != nil && *b.app.Files {
-		ids = append(ids, b.add("files", topology.Node{Kind: topology.Files, Files: &topology.StoreSpec{}}))
+		b.add(b.Home(), "files", topology.Node{Kind: topology.Files, Files: &topology.StoreSpec{}})
 	}
 	if b.app.Sessions {
-		ids = append(ids, b.add("sessions", topology.Node{Kind: topology.Sessions, Sessions: &topology.StoreSpec{}}))
+		b.add(b.Home(), "sessions", topology.Node{Kind: topology.Sessions, Sessions: &topology.StoreSpec{}})
+	}
+	return nil
+}
+
+// database adds a leader, where it leads already or at home.
+func (b *builder) database(name, service string) error {
+	region := b.Home()
+	if r, ok := b.leads(name); ok {
+		region = r
+	}
+	if !slices.ContainsFunc(b.Regions, func(r topology.Region) bool { return r.Name == region }) {
+		return &AppError{fmt.Sprintf("the database %s is led from %s, where level %d has nothing", name, region, b.Level),
+			fmt.Sprintf("put %s first under regions, or go to level 4 and bring the leader home: scale failover --to %s", region, b.Home())}
+	}
+	b.add(region, name, topology.Node{Kind: topology.Database, Database: &topology.DatabaseSpec{Engine: b.app.Database.Engine, Size: b.app.Database.Size, Service: service}})
+	return nil
+}
+
+// leads is the region in which a database's leader stands now.
+func (b *builder) leads(name string) (region string, ok bool) {
+	for _, n := range b.now.OfKind(topology.Database) {
+		if n.ID == id(name, n.Region) && !n.Replica() {
+			return n.Region, true
+		}
+	}
+	return "", false
+}
+
+// behind are the ids of what a service's backends in a region talk to.
+func (b *builder) behind(svc config.AppService, region string) []string {
+	var ids []string
+	for _, n := range b.Nodes {
+		switch n.Kind {
+		case topology.Database:
+			own := b.Level >= ownFrom && svc.Database == config.DatabaseOwn
+			if n.Replica() && n.Region != region || own != (n.Database.Service == svc.Name) || !own && n.Database.Service != "" {
+				continue
+			}
+		case topology.Cache:
+			if n.Region != region {
+				continue
+			}
+		case topology.Files, topology.Sessions:
+		default:
+			continue
+		}
+		ids = append(ids, n.ID)
 	}
 	return ids
 }
 
-// static is the static servers' id, "" when the application has no static files.
-func (b *builder) static(servers int) string {
+// static is a region's static servers' id, "" when the application has no static files.
+func (b *builder) static(region string, servers int) string {
 	s := b.app.Static
 	if s == nil {
 		return ""
 	}
-	return b.add("static", topology.Node{Kind: topology.Static, Static: &topology.StaticSpec{Dir: s.Dir, Release: s.Release, Prefix: s.Route, Servers: servers}})
+	return b.add(region, "static", topology.Node{Kind: topology.Static, Static: &topology.StaticSpec{Dir: s.Dir, Release: s.Release, Prefix: s.Route, Servers: servers}})
 }
 
 // backend is what runs of a service.
 func (b *builder) backend(svc config.AppService, color string, instances int) *topology.BackendSpec {
 	spec := &topology.BackendSpec{
-		Service: svc.Name, Level: b.Level, Command: svc.Command, Dir: svc.Dir, Migrate: svc.Migrate, Release: svc.Release, Color: color,
+		Service: svc.Name, Level: b.Level, Command: svc.Command, Image: svc.Image, Dir: svc.Dir, Migrate: svc.Migrate, Release: svc.Release, Color: color,
 		Instances: instances, Env: svc.Env, Secrets: svc.Secrets, SecretsVersion: svc.SecretsVersion, Health: svc.Health,
-		StartTimeout: svc.StartTimeout, StopTimeout: svc.StopTimeout,
+		StartTimeout: svc.StartTimeout, StopTimeout: svc.StopTimeout, Calls: svc.Calls,
 	}
 	if b.app.Static != nil {
 		spec.StaticURL = b.app.Static.Route

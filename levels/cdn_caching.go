@@ -1,6 +1,9 @@
 package levels
 
-import "github.com/scale-levels/scale/internal/topology"
+import (
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/topology"
+)
 
 // cdnCaching is level 3: load balancers in several regions, with CDN edges in front
 // and an in-memory cache beside the backends.
@@ -36,5 +39,50 @@ func cdnCaching() Level {
 			{"Which region answers whom?", "The one with the least latency. By place where the law wants it, by weight to try a region out."},
 			{"When is it time for level 4?", "When reads from distant regions wait for the database at home more often than the cache can help."},
 		},
+		Targets: []string{"aws"},
+		build:   buildCDNCaching,
 	}
+}
+
+func buildCDNCaching(app config.App, now topology.Topology) (topology.Topology, error) {
+	b := newBuilder(app, 3, now, app.Regions...)
+	if err := b.stores(); err != nil {
+		return b.Topology, err
+	}
+	return b.Topology, b.regional()
+}
+
+// regional adds what level 3 has besides the stores: in every region a cache and
+// what level 2 has, and in front of the regions the CDN and the name.
+func (b *builder) regional() error {
+	for _, r := range b.Regions {
+		b.cache(r.Name)
+		if err := b.balanced(r.Name); err != nil {
+			return err
+		}
+	}
+	b.name(b.cdn())
+	return nil
+}
+
+// cache adds a region's in-memory cache.
+func (b *builder) cache(region string) {
+	b.add(region, "cache", topology.Node{Kind: topology.Cache, Cache: &topology.CacheSpec{Size: "small"}})
+}
+
+// cdn adds the edges in front of every region's entry.
+func (b *builder) cdn() string {
+	spec := &topology.CDNSpec{}
+	for _, r := range b.Regions {
+		spec.Origins = append(spec.Origins, id("entry", r.Name))
+	}
+	if s := b.app.Static; s != nil {
+		spec.Static, spec.Prefix = s.Release, s.Route
+	}
+	return b.add(b.Home(), "cdn", topology.Node{Kind: topology.CDN, CDN: spec}, spec.Origins...)
+}
+
+// name adds the application's name, which leads to the CDN.
+func (b *builder) name(cdn string) {
+	b.add(b.Home(), "dns", topology.Node{Kind: topology.DNS, DNS: &topology.DNSSpec{Policy: topology.Latency, To: cdn}}, cdn)
 }

@@ -6,6 +6,7 @@ package levels
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/scale-levels/scale/internal/config"
@@ -23,8 +24,10 @@ type Level struct {
 	Disadvantages []string    `json:"disadvantages,omitempty"`
 	Decisions     []Decision  `json:"decisions,omitempty"`
 
-	// build turns the intent into a topology, given the one that stands; nil for a
-	// level that this version describes but cannot build.
+	// Targets are those on which this version can stand it.
+	Targets []string `json:"targets"`
+
+	// build turns the intent into a topology, given the one that stands.
 	build func(app config.App, now topology.Topology) (topology.Topology, error)
 }
 
@@ -42,15 +45,15 @@ type Decision struct {
 	Answer   string `json:"answer"`
 }
 
-// Available reports whether this version can build the level.
-func (l Level) Available() bool { return l.build != nil }
+// On reports whether this version can stand the level on a target.
+func (l Level) On(target string) bool { return slices.Contains(l.Targets, target) }
 
 // All is the ladder, from the bottom.
 func All() []Level {
 	return []Level{singleNode(), loadBalancer(), cdnCaching(), replicas(), microservices()}
 }
 
-// UnknownError says that a level does not exist or cannot be built.
+// UnknownError says that a level does not exist, or not on a target.
 type UnknownError struct {
 	Level int
 	Why   string
@@ -62,9 +65,7 @@ func (e *UnknownError) Error() string { return fmt.Sprintf("level %d %s", e.Leve
 func (e *UnknownError) Hints() string {
 	var can []string
 	for _, l := range All() {
-		if l.Available() {
-			can = append(can, fmt.Sprintf("%d (%s)", l.Number, l.Name))
-		}
+		can = append(can, fmt.Sprintf("%d (%s) on %s", l.Number, l.Name, strings.Join(l.Targets, " and ")))
 	}
 	return "this version builds level " + strings.Join(can, ", ") + "; 'scale levels' describes the ladder"
 }
@@ -97,11 +98,8 @@ func Build(app config.App, level int, now topology.Topology) (topology.Topology,
 	if err != nil {
 		return topology.Topology{}, err
 	}
-	if !l.Available() {
-		return topology.Topology{}, &UnknownError{level, "(" + l.Name + ") cannot be built by this version"}
-	}
-	if n := len(app.Services); n != 1 {
-		return topology.Topology{}, &UnknownError{level, fmt.Sprintf("takes one service, and the application has %d", n)}
+	if app.Target != "" && !l.On(app.Target) {
+		return topology.Topology{}, &UnknownError{level, fmt.Sprintf("(%s) cannot be built on %s by this version", l.Name, app.Target)}
 	}
 	t, err := l.build(app, now)
 	if err != nil {
@@ -117,8 +115,12 @@ func Build(app config.App, level int, now topology.Topology) (topology.Topology,
 func Keep(t, now topology.Topology) topology.Topology {
 	t = t.Clone()
 	for _, n := range Down(now).Nodes {
-		if _, ok := t.Node(n.ID); !ok {
-			t.Put(n, nil)
+		if _, ok := t.Node(n.ID); ok {
+			continue
+		}
+		t.Put(n, nil)
+		if !slices.ContainsFunc(t.Regions, func(r topology.Region) bool { return r.Name == n.Region }) {
+			t.Regions = append(t.Regions, topology.Region{Name: n.Region})
 		}
 	}
 	return t

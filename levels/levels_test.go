@@ -76,7 +76,7 @@ func TestWalks(t *testing.T) {
 		"left closed":       {closed(one, one), one, []string{"close", "change", "open"}},
 		"down":              {one, Down(one), []string{"stop"}},
 		"up again":          {Down(one), one, []string{"create"}},
-		"gone":              {one, Gone(one), []string{"stop", "delete"}},
+		"gone":              {one, Gone(one), []string{"stop", "disarm-data", "delete"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			steps := Walk(c.now, c.wanted)
@@ -134,7 +134,7 @@ func TestEveryLevelIsDescribed(t *testing.T) {
 		if len(l.Components) == 0 || len(l.Advantages) == 0 || len(l.Disadvantages) == 0 || len(l.Decisions) == 0 {
 			t.Errorf("level %d is not explained", l.Number)
 		}
-		if _, err := Build(shop(t, base), l.Number, topology.Topology{}); (err == nil) != l.Available() {
+		if _, err := Build(shop(t, base), l.Number, topology.Topology{}); (err == nil) != l.On("local") {
 			t.Errorf("level %d: %v", l.Number, err)
 		}
 	}

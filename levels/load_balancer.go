@@ -41,7 +41,8 @@ func loadBalancer() Level {
 			{"What about a POST whose backend dies?", "It may have been done, so it is not repeated: the client gets 502. A key that makes it idempotent is the application's answer."},
 			{"When is it time for level 3?", "When users far away wait for every round trip, or when the same answers are computed again and again."},
 		},
-		build: buildLoadBalancer,
+		Targets: []string{"local", "aws"},
+		build:   buildLoadBalancer,
 	}
 }
 
@@ -53,62 +54,74 @@ var colors = []string{"blue", "green"}
 const leastInstances = 2
 
 func buildLoadBalancer(app config.App, now topology.Topology) (topology.Topology, error) {
-	b := newBuilder(app, 2)
-	svc := app.Services[0]
-	if svc.Instances == 0 {
-		svc.Instances = leastInstances
+	b := newBuilder(app, 2, now)
+	if err := b.stores(); err != nil {
+		return b.Topology, err
 	}
-	if svc.Instances < leastInstances {
-		return b.Topology, &AppError{fmt.Sprintf("level 2 runs at least %d instances of each service, and services.%s.instances is %d", leastInstances, svc.Name, svc.Instances),
-			fmt.Sprintf("set it to %d or more, or leave it out", leastInstances)}
-	}
-	live := b.pools(svc, b.stores(), now)
+	return b.Topology, b.balanced(b.Home())
+}
+
+// balanced adds what level 2 has, in a region: an entry, a load balancer, both
+// pools of every service, the static servers.
+func (b *builder) balanced(region string) error {
 	balancer, behind := &topology.LoadBalancerSpec{}, []string{}
-	var shares []topology.Share
-	for _, c := range colors {
-		s := topology.Share{To: b.id(svc.Name + "-" + c), Color: c}
-		if c == live {
-			s.Weight = 100
+	for _, svc := range b.app.Services {
+		if svc.Instances == 0 {
+			svc.Instances = leastInstances
 		}
-		shares, behind = append(shares, s), append(behind, s.To)
+		if svc.Instances < leastInstances {
+			return &AppError{fmt.Sprintf("level %d runs at least %d instances of each service, and services.%s.instances is %d", b.Level, leastInstances, svc.Name, svc.Instances),
+				fmt.Sprintf("set it to %d or more, or leave it out", leastInstances)}
+		}
+		live := b.pools(region, svc)
+		var shares []topology.Share
+		for _, c := range colors {
+			s := topology.Share{To: id(svc.Name+"-"+c, region), Color: c}
+			if c == live {
+				s.Weight = 100
+			}
+			shares, behind = append(shares, s), append(behind, s.To)
+		}
+		for _, r := range svc.Routes {
+			balancer.Rules = append(balancer.Rules, topology.Rule{Path: r, Pools: slices.Clone(shares)})
+		}
 	}
-	for _, r := range svc.Routes {
-		balancer.Rules = append(balancer.Rules, topology.Rule{Path: r, Pools: shares})
-	}
-	if static := b.static(2); static != "" {
-		balancer.Rules = append(balancer.Rules, topology.Rule{Path: app.Static.Route, Pools: []topology.Share{{To: static, Weight: 100}}})
+	if static := b.static(region, 2); static != "" {
+		balancer.Rules = append(balancer.Rules, topology.Rule{Path: b.app.Static.Route, Pools: []topology.Share{{To: static, Weight: 100}}})
 		behind = append(behind, static)
 	}
-	lb := b.add("lb", topology.Node{Kind: topology.LoadBalancer, Exposure: topology.Public, LoadBalancer: balancer}, behind...)
-	b.add("entry", topology.Node{Kind: topology.Entry, Exposure: topology.Public, Entry: &topology.EntrySpec{Routes: []topology.Route{{Path: "/", To: lb}}}}, lb)
-	return b.Topology, nil
+	lb := b.add(region, "lb", topology.Node{Kind: topology.LoadBalancer, LoadBalancer: balancer}, behind...)
+	b.add(region, "entry", topology.Node{Kind: topology.Entry, Entry: &topology.EntrySpec{Routes: []topology.Route{{Path: "/", To: lb}}}}, lb)
+	return nil
 }
 
 // pools adds both colours of a service and returns the one that is to take the
 // traffic: the one that does, unless it would have to change; then the other.
-func (b *builder) pools(svc config.AppService, stores []string, now topology.Topology) (live string) {
+func (b *builder) pools(region string, svc config.AppService) (live string) {
 	node := func(color string) topology.Node {
 		return topology.Node{Kind: topology.Backend, Backend: b.backend(svc, color, svc.Instances)}
 	}
+	pool := func(color string) string { return id(svc.Name+"-"+color, region) }
+	stores := b.behind(svc, region)
 	live = colors[0]
-	if was, ok := liveColor(now, func(c string) string { return b.id(svc.Name + "-" + c) }); ok {
+	if was, ok := liveColor(b.now, pool); ok {
 		live = was
-		old, _ := now.Node(b.id(svc.Name + "-" + was))
-		if !sameRelease(*old.Backend, *node(was).Backend) || !slices.Equal(now.Behind(old.ID), slices.Sorted(slices.Values(stores))) {
+		old, _ := b.now.Node(pool(was))
+		if !sameRelease(*old.Backend, *node(was).Backend) || !slices.Equal(b.now.Behind(old.ID), slices.Sorted(slices.Values(stores))) {
 			live = colors[1-slices.Index(colors, was)]
 		}
 	}
 	for _, c := range colors {
 		n := node(c)
 		if c != live {
-			if old, ok := now.Node(b.id(svc.Name + "-" + c)); ok {
+			if old, ok := b.now.Node(pool(c)); ok {
 				n.Backend = old.Backend // what ran in it last
 			}
 			idle := *n.Backend
 			idle.Instances = 0
 			n.Backend = &idle
 		}
-		b.add(svc.Name+"-"+c, n, stores...)
+		b.add(region, svc.Name+"-"+c, n, stores...)
 	}
 	return live
 }

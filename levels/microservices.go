@@ -1,6 +1,9 @@
 package levels
 
-import "github.com/scale-levels/scale/internal/topology"
+import (
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/topology"
+)
 
 // microservices is level 5: services that are released and stored separately.
 func microservices() Level {
@@ -32,5 +35,26 @@ func microservices() Level {
 			{"What does a service do while another is down?", "Answer with less. A timeout on every call, a retry only for what may happen twice, and a circuit that opens before the queue does."},
 			{"Who may call whom?", "What is linked, and nothing else: the link carries the credentials."},
 		},
+		Targets: []string{"aws"},
+		build:   buildMicroservices,
 	}
+}
+
+// ownFrom is the level from which on a service may have a database of its own.
+const ownFrom = 5
+
+func buildMicroservices(app config.App, now topology.Topology) (topology.Topology, error) {
+	b := newBuilder(app, 5, now, app.Regions...)
+	if err := b.stores(); err != nil {
+		return b.Topology, err
+	}
+	for _, svc := range app.Services {
+		if svc.Database == config.DatabaseOwn {
+			if err := b.database(ownDB(svc.Name), svc.Name); err != nil {
+				return b.Topology, err
+			}
+		}
+	}
+	b.replicas()
+	return b.Topology, b.regional()
 }

@@ -1,6 +1,9 @@
 package levels
 
-import "github.com/scale-levels/scale/internal/topology"
+import (
+	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/topology"
+)
 
 // replicas is level 4: one database that is written to, and copies to read from.
 func replicas() Level {
@@ -31,5 +34,34 @@ func replicas() Level {
 			{"How is a second leader prevented?", "The old one is fenced before the new one is promoted: it refuses writes even if it comes back by itself, and rejoins as a replica from a fresh copy."},
 			{"When is it time for level 5?", "When teams wait for each other's releases, or one part of the data outgrows the rest."},
 		},
+		Targets: []string{"aws"},
+		build:   buildReplicas,
+	}
+}
+
+func buildReplicas(app config.App, now topology.Topology) (topology.Topology, error) {
+	b := newBuilder(app, 4, now, app.Regions...)
+	if err := b.stores(); err != nil {
+		return b.Topology, err
+	}
+	b.replicas()
+	return b.Topology, b.regional()
+}
+
+// replicas adds, for every database, one that follows it in each region but its own.
+func (b *builder) replicas() {
+	for _, leader := range b.OfKind(topology.Database) {
+		name := sharedDB
+		if s := leader.Database.Service; s != "" {
+			name = ownDB(s)
+		}
+		for _, r := range b.Regions {
+			if r.Name == leader.Region {
+				continue
+			}
+			spec := *leader.Database
+			spec.Of = leader.ID
+			b.add(r.Name, name, topology.Node{Kind: topology.Database, Database: &spec}, leader.ID)
+		}
 	}
 }

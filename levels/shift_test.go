@@ -60,9 +60,9 @@ func TestShiftWalks(t *testing.T) {
 		want        []string
 	}{
 		"from 1 to 2":            {one, two, []string{"expand", "shift", "contract"}},
-		"from 2 to 1":            {two, at(t, 1, variant(1, 2, ""), two), []string{"expand", "shift", "contract"}},
+		"from 2 to 1":            {two, at(t, 1, variant(1, 2, ""), two), []string{"expand", "shift", "disarm", "contract"}},
 		"from 0 to 2":            {Down(two), two, []string{"create"}},
-		"from 2 to 0":            {two, Down(two), []string{"stop"}},
+		"from 2 to 0":            {two, Down(two), []string{"disarm", "stop"}},
 		"to the same":            {two, at(t, 2, variant(1, 2, ""), two), []string{"update"}},
 		"a release":              {two, released, []string{"expand", "canary", "shift", "contract"}},
 		"more instances":         {two, at(t, 2, variant(1, 5, ""), two), []string{"expand", "shift", "contract"}},
@@ -83,7 +83,15 @@ func TestShiftWalks(t *testing.T) {
 // takes is which nodes take requests in a topology.
 func takes(t topology.Topology) map[string]bool {
 	to := map[string]bool{}
+	reached := []string{id("entry", t.Home())}
+	for _, n := range t.OfKind(topology.DNS) {
+		cdn, _ := t.Node(n.DNS.To)
+		reached = cdn.CDN.Origins
+	}
 	for _, e := range t.OfKind(topology.Entry) {
+		if !slices.Contains(reached, e.ID) {
+			continue
+		}
 		for _, r := range e.Entry.Routes {
 			lb, _ := t.Node(r.To)
 			if lb.LoadBalancer == nil {
@@ -163,6 +171,55 @@ func untouched(t *testing.T, what string, before, after topology.Topology) {
 	for _, n := range before.Nodes {
 		if _, ok := after.Node(n.ID); n.HoldsData() && !ok {
 			t.Fatalf("%s drops %s", what, n.ID)
+		}
+	}
+}
+
+// The whole ladder, in one and three regions, with one and five services: any
+// sequence of levels, regions and settings, each given up at any step.
+func TestNoWalkOfTheLadderTouchesWhatServes(t *testing.T) {
+	wish := func(r *rand.Rand) (int, string) {
+		regions := []string{"us-east-1", "us-east-1, eu-west-1", "us-east-1, eu-west-1, ap-south-1"}[r.IntN(3)]
+		services := fmt.Sprintf("web: {command: ./serve, routes: [/api], env: {N: \"%d\"}}", r.IntN(2))
+		if r.IntN(2) == 0 {
+			services += ", orders: {command: ./orders, routes: [/orders], database: own, calls: [web]}"
+		}
+		return 1 + r.IntN(5), fmt.Sprintf("name: shop\nservices: {%s}\nstatic: {dir: public}\ndatabase: {}\nregions: [%s]\n", services, regions)
+	}
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		to := func(now topology.Topology) topology.Topology {
+			level, yaml := wish(r)
+			a := shop(t, yaml)
+			a.Target = ""
+			top, err := Build(a, level, now)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			return top
+		}
+		now := to(topology.Topology{})
+		for range 6 {
+			wanted := to(now)
+			if !balanced(now) && !balanced(wanted) {
+				continue // behind the maintenance page
+			}
+			steps := Walk(now, wanted)
+			until := len(steps)
+			if r.IntN(2) == 0 {
+				until = r.IntN(len(steps) + 1)
+			}
+			for i, s := range steps[:until] {
+				what := fmt.Sprintf("seed %d, step %s of %v", seed, s.ID, ids(steps))
+				if err := s.Topology.Validate(); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				untouched(t, what, now, s.Topology)
+				now = s.Topology
+				if i == len(steps)-1 && !equal(now, wanted) {
+					t.Fatalf("%s: the walk does not end where it was wanted", what)
+				}
+			}
 		}
 	}
 }

@@ -34,21 +34,27 @@ func singleNode() Level {
 			{"Which database settings can never change in place?", "Engine, name and user are fixed at level 1; 'database.size' can change at any time, with a restart."},
 			{"When is it time for level 2?", "When an update at three in the morning is no longer good enough, or when one machine is no longer enough for backend and database together."},
 		},
-		build: buildSingleNode,
+		Targets: []string{"local", "aws"},
+		build:   buildSingleNode,
 	}
 }
 
-func buildSingleNode(app config.App, _ topology.Topology) (topology.Topology, error) {
-	b := newBuilder(app, 1)
-	svc := app.Services[0]
-	backend := b.add(svc.Name, topology.Node{Kind: topology.Backend, Backend: b.backend(svc, "blue", max(svc.Instances, 1))}, b.stores()...)
-	entry, behind := &topology.EntrySpec{}, []string{backend}
-	for _, r := range svc.Routes {
-		entry.Routes = append(entry.Routes, topology.Route{Path: r, To: backend})
+func buildSingleNode(app config.App, now topology.Topology) (topology.Topology, error) {
+	b := newBuilder(app, 1, now)
+	if err := b.stores(); err != nil {
+		return b.Topology, err
 	}
-	if static := b.static(1); static != "" {
+	entry, behind := &topology.EntrySpec{}, []string{}
+	for _, svc := range app.Services {
+		backend := b.add(b.Home(), svc.Name, topology.Node{Kind: topology.Backend, Backend: b.backend(svc, "blue", max(svc.Instances, 1))}, b.behind(svc, b.Home())...)
+		behind = append(behind, backend)
+		for _, r := range svc.Routes {
+			entry.Routes = append(entry.Routes, topology.Route{Path: r, To: backend})
+		}
+	}
+	if static := b.static(b.Home(), 1); static != "" {
 		entry.Routes, behind = append(entry.Routes, topology.Route{Path: app.Static.Route, To: static}), append(behind, static)
 	}
-	b.add("entry", topology.Node{Kind: topology.Entry, Exposure: topology.Public, Entry: entry}, behind...)
+	b.add(b.Home(), "entry", topology.Node{Kind: topology.Entry, Entry: entry}, behind...)
 	return b.Topology, nil
 }

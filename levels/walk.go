@@ -9,13 +9,14 @@ type Gate string
 
 // The gates.
 const (
-	GateNone    Gate = ""
-	GateClosed  Gate = "closed"  // the public address answers with the maintenance page
-	GateHealthy Gate = "healthy" // every instance of every backend answers its health path
-	GateAnswers Gate = "answers" // the public address answers, through the new path
-	GateSteady  Gate = "steady"  // it answers with no more errors than before the step
-	GateStopped Gate = "stopped" // nothing but data is left
-	GateEmpty   Gate = "empty"   // nothing is left
+	GateNone     Gate = ""
+	GateClosed   Gate = "closed"    // the public address answers with the maintenance page
+	GateHealthy  Gate = "healthy"   // every instance of every backend answers its health path
+	GateAnswers  Gate = "answers"   // the public address answers, through the new path
+	GateSteady   Gate = "steady"    // it answers with no more errors than before the step
+	GateStopped  Gate = "stopped"   // nothing but data is left
+	GateEmpty    Gate = "empty"     // nothing is left
+	GateCaughtUp Gate = "caught-up" // every replica is less than five seconds behind its leader
 )
 
 // Step is one engine update of a walk: the whole topology as it should stand
@@ -38,12 +39,15 @@ type Step struct {
 func Walk(now, wanted topology.Topology) []Step {
 	switch {
 	case len(wanted.Nodes) == 0 && len(now.Nodes) > 0:
-		return []Step{
-			{"stop", "Stop everything; the data stays", GateStopped, Down(now)},
-			{"delete", "Delete the data", GateEmpty, wanted},
+		down := Down(now)
+		steps := append(disarm(now, down), Step{"stop", "Stop everything; the data stays", GateStopped, down})
+		for _, s := range disarm(down, wanted) {
+			s.ID = "disarm-data"
+			steps = append(steps, s)
 		}
+		return append(steps, Step{"delete", "Delete the data", GateEmpty, wanted})
 	case wanted.Level == 0:
-		return []Step{{"stop", "Stop everything; the data stays", GateStopped, wanted}}
+		return append(disarm(now, wanted), Step{"stop", "Stop everything; the data stays", GateStopped, wanted})
 	case !serves(now):
 		return []Step{{"create", "Make what is missing", GateAnswers, wanted}}
 	case balanced(now) || balanced(wanted):
@@ -64,6 +68,22 @@ func behindMaintenance(now, wanted topology.Topology) []Step {
 	}
 }
 
+// disarm is a step that takes its protection from what the next step deletes, by
+// itself, so that nothing else can happen under it; none when nothing that is
+// protected goes.
+func disarm(now, wanted topology.Topology) []Step {
+	t, needed := now.Clone(), false
+	for i, n := range t.Nodes {
+		if _, stays := wanted.Node(n.ID); !stays && (n.HoldsData() || n.Kind == topology.LoadBalancer) {
+			t.Nodes[i].Disarmed, needed = true, true
+		}
+	}
+	if !needed {
+		return nil
+	}
+	return []Step{{"disarm", "Take the protection from what is to be deleted", GateNone, t}}
+}
+
 // serves reports whether a public address stands.
 func serves(t topology.Topology) bool { return len(t.OfKind(topology.Entry)) > 0 }
 
@@ -74,7 +94,7 @@ func needsDowntime(now, wanted topology.Topology) bool {
 		w, ok := wanted.Node(n.ID)
 		switch n.Kind {
 		case topology.Backend, topology.Database:
-			if !ok || !n.Equal(w) {
+			if !ok || !same(n, w) {
 				return true
 			}
 		case topology.Entry:
@@ -89,6 +109,12 @@ func needsDowntime(now, wanted topology.Topology) bool {
 		}
 	}
 	return false
+}
+
+// same reports whether two nodes say the same of what runs.
+func same(a, b topology.Node) bool {
+	a.Disarmed, b.Disarmed = false, false
+	return a.Equal(b)
 }
 
 // closed is t with every entry in maintenance; the page is that of the wanted topology.

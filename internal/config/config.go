@@ -14,11 +14,12 @@ import (
 // File is scale.yaml as it is written.
 type File struct {
 	Name         string                 `yaml:"name" jsonschema:"required,pattern=^[a-z][a-z0-9-]{0\\,39}$" jsonschema_description:"The application's name: lower case letters, digits and dashes."`
-	Services     map[string]Service     `yaml:"services" jsonschema:"required" jsonschema_description:"What runs, by name. Levels 1 to 4 take one service."`
+	Services     map[string]Service     `yaml:"services" jsonschema:"required" jsonschema_description:"What runs, by name."`
 	Static       *Static                `yaml:"static" jsonschema_description:"Files that a static server answers with."`
 	Database     *Database              `yaml:"database" jsonschema_description:"The database that the services share."`
 	Files        *bool                  `yaml:"files" jsonschema_description:"true: what the application keeps lies in an S3-compatible store, found by FILES_BUCKET and the standard AWS variables. false: it keeps no files. Default: not said, and level 2 looks for files that were written beside the code."`
 	Sessions     bool                   `yaml:"sessions" jsonschema_description:"true: a session store that speaks Redis's protocol stands at SESSION_URL."`
+	Domain       string                 `yaml:"domain" jsonschema_description:"The application's name in the DNS, in a zone of its own: app.example.com. The target aws needs it."`
 	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
 	Maintenance  Maintenance            `yaml:"maintenance" jsonschema_description:"When and how changes that need downtime are made."`
 	Environments map[string]Environment `yaml:"environments" jsonschema_description:"Where it stands, by name. Default: dev, on this machine."`
@@ -26,7 +27,10 @@ type File struct {
 
 // Service is one service of the application.
 type Service struct {
-	Command      Command           `yaml:"command" jsonschema:"required" jsonschema_description:"What this machine runs; it gets PORT, DATABASE_URL and the other variables of the environment. Words are split as a shell does; a command that uses shell syntax runs under sh -c. A list is taken as it is."`
+	Command      Command           `yaml:"command" jsonschema_description:"What this machine runs; it gets PORT, DATABASE_URL and the other variables of the environment. Words are split as a shell does; a command that uses shell syntax runs under sh -c. A list is taken as it is."`
+	Image        string            `yaml:"image" jsonschema_description:"The container image that the target aws runs, with a tag or digest; the application listens on PORT. Its own command is used."`
+	Database     string            `yaml:"database" jsonschema:"enum=shared,enum=own" jsonschema_description:"own: from level 5 on the service has a database of its own. Default: shared."`
+	Calls        []string          `yaml:"calls" jsonschema_description:"The services that this one calls; their addresses are SERVICE_<NAME>_URL."`
 	Migrate      Command           `yaml:"migrate" jsonschema_description:"Runs to its end before instances of a new release start: database migrations."`
 	Dir          string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
 	Health       string            `yaml:"health" jsonschema_description:"Path that answers 2xx or 3xx when an instance is ready. Default: /"`
@@ -59,9 +63,10 @@ type Maintenance struct {
 
 // Environment is one place where the application stands.
 type Environment struct {
-	Target string `yaml:"target" jsonschema:"enum=local" jsonschema_description:"local: this machine."`
-	Level  int    `yaml:"level" jsonschema:"minimum=1" jsonschema_description:"The level that 'scale up' without --level goes to."`
-	Port   int    `yaml:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"Port of the public address. Default: a free one, kept from then on."`
+	Target  string `yaml:"target" jsonschema:"enum=local,enum=aws" jsonschema_description:"local: this machine. aws: an AWS account."`
+	Account string `yaml:"account" jsonschema:"pattern=^[0-9]{12}$" jsonschema_description:"The AWS account that the environment may stand in, and no other: 12 digits."`
+	Level   int    `yaml:"level" jsonschema:"minimum=1" jsonschema_description:"The level that 'scale up' without --level goes to."`
+	Port    int    `yaml:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"Port of the public address. Default: a free one, kept from then on."`
 }
 
 // App is what is wanted of one environment: the file with its defaults, and
@@ -82,6 +87,8 @@ type App struct {
 	Files    *bool
 	Sessions bool
 	Regions  []string
+	Domain   string
+	Account  string // of AWS; empty: any
 	Maintenance
 }
 
@@ -104,6 +111,9 @@ type AppStatic struct {
 const (
 	DefaultEnv          = "dev"
 	DefaultTarget       = "local"
+	AWS                 = "aws"
+	DatabaseShared      = "shared"
+	DatabaseOwn         = "own"
 	DefaultRegion       = "us-east-1"
 	DefaultHealth       = "/"
 	DefaultStartTimeout = 60
@@ -119,7 +129,8 @@ func (f File) App(env string) (App, error) {
 		return App{}, err
 	}
 	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
-		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions}
+		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions,
+		Domain: f.Domain, Account: e.Account}
 	if a.Target == "" {
 		a.Target = DefaultTarget
 	}
@@ -140,7 +151,7 @@ func (f File) App(env string) (App, error) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Services)) {
 		s := f.Services[n]
-		s.Health = or(s.Health, DefaultHealth)
+		s.Health, s.Database = or(s.Health, DefaultHealth), or(s.Database, DatabaseShared)
 		s.StartTimeout, s.StopTimeout = or(s.StartTimeout, DefaultStartTimeout), or(s.StopTimeout, DefaultStopTimeout)
 		if len(s.Routes) == 0 {
 			s.Routes = []string{"/"}
@@ -148,6 +159,30 @@ func (f File) App(env string) (App, error) {
 		a.Services = append(a.Services, AppService{Name: n, Service: s})
 	}
 	return a, nil
+}
+
+// Fit checks that the application has what its target needs, and drops what only
+// another target does, so that a change of it is no change here.
+func (a *App) Fit() error {
+	a.Services = slices.Clone(a.Services)
+	for i := range a.Services {
+		s := &a.Services[i]
+		key := "services." + s.Name
+		switch {
+		case a.Target == AWS && s.Image == "":
+			return &Problem{Key: key + ".image", What: "is missing: the target aws runs images", Hint: "name the image with its tag, for example ghcr.io/acme/" + s.Name + ":1.0"}
+		case a.Target == AWS:
+			s.Command, s.Dir, s.Release = nil, "", s.Image
+		case len(s.Command) == 0:
+			return &Problem{Key: key + ".command", What: "is missing: this machine runs commands", Hint: "say what starts the service, for example ./server"}
+		default:
+			s.Image = ""
+		}
+	}
+	if a.Target == AWS && a.Domain == "" {
+		return &Problem{Key: "domain", What: "is missing: the target aws needs the application's name", Hint: "add domain: app.example.com, in a zone that can be delegated"}
+	}
+	return nil
 }
 
 func (f File) environment(env string) (string, Environment, error) {

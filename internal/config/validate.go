@@ -9,8 +9,12 @@ import (
 )
 
 var (
-	nameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
-	envForm  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	nameForm   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+	domainForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+	// imageForm is a reference with a tag other than latest, or a digest.
+	imageForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9./_:-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$`)
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+	envForm     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // NameHint is what a name may be.
@@ -24,7 +28,10 @@ var reserved = []string{"PORT", "HOST", "SCALE_LEVEL", "SCALE_REGION", "SCALE_CO
 	"CACHE_URL", "SESSION_URL", "QUEUE_URL", "STATIC_URL", "FILES_BUCKET", "BOOTSTRAP_PEERS", "TURN_URL"}
 
 // nodes are the names of the other parts of an environment.
-var nodes = []string{"db", "entry", "files", "lb", "sessions", "static"}
+var nodes = []string{"cache", "cdn", "db", "dns", "entry", "files", "lb", "sessions", "static"}
+
+// endings are those of the ids of a service's parts.
+var endings = []string{"-blue", "-green", "-db"}
 
 func (p *parser) validate(f File) {
 	switch {
@@ -38,6 +45,19 @@ func (p *parser) validate(f File) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Services)) {
 		p.service("services."+name, name, f.Services[name])
+		for i, c := range f.Services[name].Calls {
+			key := fmt.Sprintf("services.%s.calls[%d]", name, i)
+			if c == name {
+				p.at(key, "a service does not call itself through the gateway", "")
+			}
+			p.oneOf(key, c, slices.Sorted(maps.Keys(f.Services)))
+		}
+		if f.Services[name].Database == DatabaseOwn && f.Database == nil {
+			p.at("services."+name+".database", "there is no database to have one of", "add: database: {}")
+		}
+	}
+	if f.Domain != "" && !domainForm.MatchString(f.Domain) {
+		p.at("domain", fmt.Sprintf("%q is not a name in the DNS", f.Domain), "write it like app.example.com, in lower case")
 	}
 	if f.Static != nil {
 		if f.Static.Dir == "" {
@@ -68,7 +88,10 @@ func (p *parser) validate(f File) {
 		if !ValidName(name) {
 			p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
 		}
-		p.oneOf(key+".target", e.Target, []string{"local"})
+		p.oneOf(key+".target", e.Target, []string{DefaultTarget, AWS})
+		if e.Account != "" && !accountForm.MatchString(e.Account) {
+			p.at(key+".account", fmt.Sprintf("%q is no AWS account", e.Account), "12 digits, in quotation marks")
+		}
 		p.bounds(key+".port", e.Port, 1, 65535)
 		if e.Level < 0 || e.Level == 0 && p.lines[key+".level"] != nil {
 			p.at(key+".level", fmt.Sprintf("there is no level %d", e.Level), "'scale levels' lists them")
@@ -83,7 +106,14 @@ func (p *parser) service(key, name string, s Service) {
 	if slices.Contains(nodes, name) {
 		p.at(key, fmt.Sprintf("%q is the name of another part of the environment", name), "call the service web, api or by what it does")
 	}
-	if len(s.Command) == 0 {
+	if i := slices.IndexFunc(endings, func(e string) bool { return strings.HasSuffix(name, e) }); i >= 0 {
+		p.at(key, fmt.Sprintf("a service's name does not end in %q, as the name of a part of one does", endings[i]), "call the service by what it does")
+	}
+	p.oneOf(key+".database", s.Database, []string{DatabaseShared, DatabaseOwn})
+	if s.Image != "" && (!imageForm.MatchString(s.Image) || strings.HasSuffix(s.Image, ":latest")) {
+		p.at(key+".image", fmt.Sprintf("%q is not an image with a tag or a digest", s.Image), "write it like ghcr.io/acme/web:1.0; 'latest' names another image tomorrow")
+	}
+	if len(s.Command) == 0 && s.Image == "" {
 		p.at(key+".command", "is missing", "say what starts the service, for example ./server or: gunicorn shop.wsgi")
 	}
 	p.path(key+".health", s.Health)

@@ -21,9 +21,12 @@ const (
 	LoadBalancer Kind = "load-balancer" // spreads what reaches the entry over pools
 	Backend      Kind = "backend"       // a pool of instances of one service
 	Static       Kind = "static"        // servers of the release's static files
-	Database     Kind = "database"      // a relational database; holds data
+	Database     Kind = "database"      // a relational database; holds data, unless it follows another
 	Files        Kind = "files"         // an S3-compatible store of files that the application wrote; holds data
 	Sessions     Kind = "sessions"      // a store of sessions that speaks Redis's protocol; holds data
+	Cache        Kind = "cache"         // an in-memory cache that speaks Redis's protocol; may be lost at any time
+	CDN          Kind = "cdn"           // edges near the users that keep what may be kept
+	DNS          Kind = "dns"           // the application's name, and whom it leads where
 )
 
 // Exposure says who can reach a node.
@@ -63,6 +66,8 @@ type Node struct {
 	Region     string   `json:"region"`
 	Generation int      `json:"generation"`
 	Exposure   Exposure `json:"exposure"`
+	// Disarmed: its protection against being deleted is off, since the next step deletes it.
+	Disarmed bool `json:"disarmed,omitempty"`
 
 	Entry        *EntrySpec        `json:"entry,omitempty"`
 	LoadBalancer *LoadBalancerSpec `json:"loadBalancer,omitempty"`
@@ -71,6 +76,9 @@ type Node struct {
 	Database     *DatabaseSpec     `json:"database,omitempty"`
 	Files        *StoreSpec        `json:"files,omitempty"`
 	Sessions     *StoreSpec        `json:"sessions,omitempty"`
+	Cache        *CacheSpec        `json:"cache,omitempty"`
+	CDN          *CDNSpec          `json:"cdn,omitempty"`
+	DNS          *DNSSpec          `json:"dns,omitempty"`
 }
 
 // EntrySpec is the public address and where it sends what it gets.
@@ -115,7 +123,8 @@ type Maintenance struct {
 // BackendSpec is a pool of instances of one service.
 type BackendSpec struct {
 	Service   string            `json:"service"`
-	Command   []string          `json:"command"`
+	Command   []string          `json:"command"`           // empty: the image's own
+	Image     string            `json:"image,omitempty"`   // what a cloud runs; empty: this machine's own command
 	Level     int               `json:"level"`             // the level that it was made for, which it is told
 	Dir       string            `json:"dir"`               // working directory; empty: it needs none
 	Migrate   []string          `json:"migrate,omitempty"` // run to its end before instances of a new release start
@@ -123,6 +132,7 @@ type BackendSpec struct {
 	Color     string            `json:"color"`             // blue or green
 	Instances int               `json:"instances"`         // 0: an idle colour
 	StaticURL string            `json:"staticUrl"`         // where its static files are; empty: nobody else serves them
+	Calls     []string          `json:"calls,omitempty"`   // the services that it may call
 	Env       map[string]string `json:"env,omitempty"`     // the application's own settings, no secrets
 	Secrets   []string          `json:"secrets,omitempty"` // names of settings whose values are kept encrypted in the record
 	// SecretsVersion stands for those values: it changes when one does.
@@ -145,6 +155,10 @@ type StaticSpec struct {
 type DatabaseSpec struct {
 	Engine string `json:"engine"` // postgres
 	Size   string `json:"size"`   // small, medium, large
+	// Of is the leader that it follows as a replica; empty: it leads, and takes writes.
+	Of string `json:"of,omitempty"`
+	// Service is the one whose own database it is; empty: it is shared.
+	Service string `json:"service,omitempty"`
 	// Stopped: the data stays, nothing serves it.
 	Stopped bool `json:"stopped,omitempty"`
 }
@@ -155,6 +169,30 @@ type StoreSpec struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
+// CacheSpec is an in-memory cache of one region.
+type CacheSpec struct {
+	Size string `json:"size"` // small, medium, large
+}
+
+// CDNSpec is a network of edges in front of the regions' entries.
+type CDNSpec struct {
+	Origins []string `json:"origins"`          // the entries that it may fetch from; the nearest that is healthy answers
+	Static  string   `json:"static,omitempty"` // the digest of the release's files; empty: there are none
+	Prefix  string   `json:"prefix,omitempty"` // under which they are found
+}
+
+// Policy is how a name is answered.
+type Policy string
+
+// Latency is the policy that answers with the region that is nearest by time.
+const Latency Policy = "latency"
+
+// DNSSpec is the application's name.
+type DNSSpec struct {
+	Policy Policy `json:"policy"`
+	To     string `json:"to"` // the CDN that it leads to
+}
+
 // Link says that From may talk to To; the credentials of that link are From's alone.
 type Link struct {
 	From string `json:"from"`
@@ -162,7 +200,12 @@ type Link struct {
 }
 
 // HoldsData reports whether removing the node would lose what users put there.
-func (n Node) HoldsData() bool { return n.Kind == Database || n.Kind == Files || n.Kind == Sessions }
+func (n Node) HoldsData() bool {
+	return n.Kind == Database && !n.Replica() || n.Kind == Files || n.Kind == Sessions
+}
+
+// Replica reports whether the node is a database that follows another.
+func (n Node) Replica() bool { return n.Database != nil && n.Database.Of != "" }
 
 // Stopped reports whether the node's data stays and nothing serves it.
 func (n Node) Stopped() bool {
@@ -277,7 +320,7 @@ func (n Node) clone() Node {
 	if n.Backend != nil {
 		b := *n.Backend
 		b.Command, b.Migrate, b.Secrets = slices.Clone(b.Command), slices.Clone(b.Migrate), slices.Clone(b.Secrets)
-		b.Env = maps.Clone(b.Env)
+		b.Env, b.Calls = maps.Clone(b.Env), slices.Clone(b.Calls)
 		n.Backend = &b
 	}
 	if n.LoadBalancer != nil {
@@ -291,6 +334,13 @@ func (n Node) clone() Node {
 	n.Database = clonePtr(n.Database)
 	n.Files = clonePtr(n.Files)
 	n.Sessions = clonePtr(n.Sessions)
+	n.Cache = clonePtr(n.Cache)
+	n.DNS = clonePtr(n.DNS)
+	if n.CDN != nil {
+		c := *n.CDN
+		c.Origins = slices.Clone(c.Origins)
+		n.CDN = &c
+	}
 	return n
 }
 

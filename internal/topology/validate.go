@@ -67,13 +67,39 @@ func (t Topology) Validate() error {
 			}
 		}
 	}
+	for _, n := range t.OfKind(CDN) {
+		for _, o := range n.CDN.Origins {
+			if kinds[o] != Entry {
+				bad("node %q fetches from %q, which is no entry", n.ID, o)
+			}
+		}
+		if len(n.CDN.Origins) == 0 {
+			bad("node %q fetches from nowhere", n.ID)
+		}
+	}
+	for _, n := range t.OfKind(DNS) {
+		if kinds[n.DNS.To] != CDN {
+			bad("node %q leads to %q, which is no CDN", n.ID, n.DNS.To)
+		}
+	}
+	for _, n := range t.OfKind(Database) {
+		if l, ok := t.Node(n.Database.Of); n.Replica() && (!ok || l.Database == nil || l.Replica() || l.Region == n.Region) {
+			bad("node %q follows %q, which is no leader of another region", n.ID, n.Database.Of)
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// Faces reports whether the node is one that users reach.
+func (n Node) Faces() bool {
+	return n.Kind == Entry || n.Kind == LoadBalancer || n.Kind == CDN || n.Kind == DNS
 }
 
 func (n Node) validate() []error {
 	specs := map[Kind]bool{
 		Entry: n.Entry != nil, LoadBalancer: n.LoadBalancer != nil, Backend: n.Backend != nil, Static: n.Static != nil,
 		Database: n.Database != nil, Files: n.Files != nil, Sessions: n.Sessions != nil,
+		Cache: n.Cache != nil, CDN: n.CDN != nil, DNS: n.DNS != nil,
 	}
 	var errs []error
 	for k, set := range specs {
@@ -87,11 +113,11 @@ func (n Node) validate() []error {
 	if len(errs) > 0 {
 		return errs
 	}
-	if faces := n.Kind == Entry || n.Kind == LoadBalancer; faces != (n.Exposure == Public) {
-		errs = append(errs, fmt.Errorf("node %q is %s: the entry and the load balancer are public and nothing else is", n.ID, n.Exposure))
+	if n.Faces() != (n.Exposure == Public) {
+		errs = append(errs, fmt.Errorf("node %q is %s: entries, load balancers, the CDN and the name are public and nothing else is", n.ID, n.Exposure))
 	}
-	if b := n.Backend; b != nil && (b.Instances < 0 || len(b.Command) == 0 || !strings.HasPrefix(b.Health, "/")) {
-		errs = append(errs, fmt.Errorf("node %q needs a command, a number of instances and a health path", n.ID))
+	if b := n.Backend; b != nil && (b.Instances < 0 || len(b.Command) == 0 && b.Image == "" || !strings.HasPrefix(b.Health, "/")) {
+		errs = append(errs, fmt.Errorf("node %q needs a command or an image, a number of instances and a health path", n.ID))
 	}
 	if s := n.Static; s != nil && s.Servers < 1 {
 		errs = append(errs, fmt.Errorf("node %q needs at least one server", n.ID))

@@ -16,8 +16,8 @@ func LevelsText(w io.Writer, ls []levels.Level, here int, s Style) {
 			mark = s.Good("▶ ")
 		}
 		name := s.Bold(fmt.Sprintf("%d  %s", l.Number, l.Name))
-		if !l.Available() {
-			name += s.Faint("  (not in this version)")
+		if len(l.Targets) == 1 {
+			name += s.Faint("  (on " + l.Targets[0] + ")")
 		}
 		fmt.Fprintf(w, "%s%s\n     %s\n     %s\n", mark, name, l.Summary, s.Faint("adds "+strings.Join(l.Adds, ", ")))
 	}
@@ -27,9 +27,7 @@ func LevelsText(w io.Writer, ls []levels.Level, here int, s Style) {
 func LevelText(w io.Writer, l levels.Level, s Style) {
 	width := s.Width
 	fmt.Fprintf(w, "%s\n%s\n", s.Bold(fmt.Sprintf("Level %d: %s", l.Number, l.Name)), wrap(l.Summary, width, 0))
-	if !l.Available() {
-		fmt.Fprintf(w, "\n%s\n", wrap(s.Warn("This version cannot build it yet.")+" It adds "+strings.Join(l.Adds, ", ")+".", width, 0))
-	}
+	fmt.Fprintf(w, "\n%s\n", wrap("This version builds it on "+strings.Join(l.Targets, " and ")+".", width, 0))
 	fmt.Fprintf(w, "\n%s\n", s.Bold("Components"))
 	var rows [][]string
 	for _, c := range l.Components {
@@ -93,9 +91,7 @@ func wrap(line string, width, indent int) string {
 func LevelMarkdown(w io.Writer, l levels.Level) {
 	fmt.Fprintf(w, "# Level %d: %s\n\n%s\n", l.Number, l.Name, l.Summary)
 	fmt.Fprintf(w, "\nIt adds %s.\n", strings.Join(l.Adds, ", "))
-	if !l.Available() {
-		fmt.Fprintln(w, "\nThis version cannot build it yet.")
-	}
+	fmt.Fprintf(w, "\nThis version builds it on %s.\n", strings.Join(l.Targets, " and "))
 	fmt.Fprint(w, "\n## Components\n\n| component | count | reachable by | what it is |\n|---|---|---|---|\n")
 	for _, c := range l.Components {
 		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", c.Name, c.Count, c.Exposure, c.What)

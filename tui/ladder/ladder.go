@@ -78,13 +78,21 @@ func (m Model) Update(msg tea.KeyPressMsg) (Model, tea.Cmd) {
 		return m, send(Plan{0})
 	case key.Matches(msg, Keys.Choose):
 		l := m.Levels[m.cursor]
-		if !l.Available() {
-			m.Note = fmt.Sprintf("this version cannot build level %d (%s)", l.Number, l.Name)
+		if !l.On(m.target()) {
+			m.Note = fmt.Sprintf("this version cannot build level %d (%s) on %s", l.Number, l.Name, m.target())
 			return m, nil
 		}
 		return m, send(Plan{l.Number})
 	}
 	return m, nil
+}
+
+// target is where the environment stands or would.
+func (m Model) target() string {
+	if m.Status.Target == "" {
+		return "local"
+	}
+	return m.Status.Target
 }
 
 // read scrolls through the explanation until it is closed.
@@ -144,14 +152,14 @@ func (m Model) line(i int, l levels.Level, s view.Style) string {
 	switch {
 	case i == m.cursor:
 		text = s.Bold(text)
-	case !l.Available():
+	case !l.On(m.target()):
 		text = s.Faint(text)
 	}
 	if l.Number == m.Status.Level && m.Status.State != "absent" && m.Status.State != "down" {
 		text += s.Good("  ● stands")
 	}
-	if !l.Available() {
-		text += s.Faint("  not in this version")
+	if !l.On(m.target()) {
+		text += s.Faint("  not on " + m.target() + " yet")
 	}
 	return mark + text
 }
