@@ -74,9 +74,12 @@ func (b *builder) database(name, service string) error {
 		return &AppError{fmt.Sprintf("the database %s is led from %s, where level %d has nothing", name, region, b.Level),
 			fmt.Sprintf("put %s first under regions, or go to level 4 and bring the leader home: scale failover --to %s", region, b.Home())}
 	}
-	b.add(region, name, topology.Node{Kind: topology.Database, Database: &topology.DatabaseSpec{Engine: b.app.Database.Engine, Size: b.app.Database.Size, Service: service}})
+	b.add(region, name, topology.Node{Kind: topology.Database, Database: &topology.DatabaseSpec{Engine: b.app.Database.Engine, Size: b.app.Database.Size, Standby: b.Level >= standbyFrom, Service: service}})
 	return nil
 }
+
+// standbyFrom is the level from which on the loss of one zone is no downtime.
+const standbyFrom = 2
 
 // leads is the region in which a database's leader stands now.
 func (b *builder) leads(name string) (region string, ok bool) {

@@ -60,7 +60,7 @@ func (b *builder) replicas() {
 				continue
 			}
 			spec := *leader.Database
-			spec.Of = leader.ID
+			spec.Of, spec.Standby = leader.ID, false
 			b.add(r.Name, name, topology.Node{Kind: topology.Database, Database: &spec}, leader.ID)
 		}
 	}

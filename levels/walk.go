@@ -111,9 +111,15 @@ func needsDowntime(now, wanted topology.Topology) bool {
 	return false
 }
 
-// same reports whether two nodes say the same of what runs.
+// same reports whether two nodes say the same of what runs, so that coming from
+// one to the other restarts nothing. A standby comes and goes beside its leader.
 func same(a, b topology.Node) bool {
 	a.Disarmed, b.Disarmed = false, false
+	if a.Database != nil && b.Database != nil {
+		d := *a.Database
+		d.Standby = b.Database.Standby
+		a.Database = &d
+	}
 	return a.Equal(b)
 }
 

@@ -155,6 +155,8 @@ type StaticSpec struct {
 type DatabaseSpec struct {
 	Engine string `json:"engine"` // postgres
 	Size   string `json:"size"`   // small, medium, large
+	// Standby: a second one in another zone takes over when it fails.
+	Standby bool `json:"standby,omitempty"`
 	// Of is the leader that it follows as a replica; empty: it leads, and takes writes.
 	Of string `json:"of,omitempty"`
 	// Service is the one whose own database it is; empty: it is shared.
