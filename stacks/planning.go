@@ -242,13 +242,28 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 			break
 		}
 		if copied == nil {
-			copied = e.stack.Copy(rehearsal.New(e.target.Table()).Providers(e.target.Name()))
+			if copied, err = e.copy(ctx); err != nil {
+				return nil, err
+			}
 		}
 		if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
 			return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
 		}
 	}
 	return out, nil
+}
+
+// copy is the stack on a rehearsal of what stands.
+func (e *Environment) copy(ctx context.Context) (*engine.Stack, error) {
+	cloud := rehearsal.New(e.target.Table())
+	if cloud.Model = e.target.Model(); cloud.Model != nil {
+		standing, err := e.stack.Standing(ctx)
+		if err != nil {
+			return nil, err
+		}
+		cloud.Seed(standing)
+	}
+	return e.stack.Copy(cloud.Providers(e.target.Name())), nil
 }
 
 // messages lets through what a person must hear of a preview.

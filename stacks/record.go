@@ -149,7 +149,7 @@ func (r *Record) with(also func(topology.Node) bool) topology.Topology {
 		return t
 	}
 	if len(t.Regions) == 0 {
-		t.Regions = r.Walk.Pending.Regions
+		t.App, t.Env, t.Regions = r.Walk.Pending.App, r.Walk.Pending.Env, r.Walk.Pending.Regions
 	}
 	for _, n := range r.Walk.Pending.Clone().Nodes {
 		if _, ok := t.Node(n.ID); !ok && also(n) {

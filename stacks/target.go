@@ -8,6 +8,7 @@ import (
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
 // Target makes a topology real. Pins are the facts of the record that a target
@@ -24,6 +25,9 @@ type Shaper interface {
 	Table() plan.Table
 	Program(t topology.Topology, pins map[string]string) pulumi.RunFunc
 	Providers() map[string]engine.ProviderFactory
+	// Model is how what stands answers when it is rehearsed; nil where the table says
+	// all there is to say.
+	Model() rehearsal.Model
 	URL(t topology.Topology, pins map[string]string) string
 }
 

@@ -1,13 +1,28 @@
 package plan
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Facts is what a target knows about one of its resource types. Targets fill a
 // table of them; the guard, the rehearsal and the target's own provider read it,
 // so that what is planned, rehearsed and done follow the same rules.
 type Facts struct {
-	// HoldsData: deleting or replacing a resource of the type loses data.
+	// HoldsData: deleting or replacing a resource of the type loses data. DataIf, where
+	// it is not empty, names the input that tells which of them do: "a" when it is set,
+	// "!a" when it is not, or false; "a=b" when it is b.
 	HoldsData bool
+	DataIf    string
+	// Armour are inputs that keep a resource from being deleted, or its data from
+	// going with it; to lay one down is a change of its own.
+	Armour []string
+	// Fixed are inputs that a change of its own kind may touch and no walk does: a
+	// replica's leader, the snapshot that a database was made from.
+	Fixed []string
+	// Grows are inputs of numbers that can grow and not shrink; Major those of
+	// versions whose first number changes only when it is asked for.
+	Grows, Major []string
 	// Required inputs; Optional ones may be missing. An input in neither is refused.
 	Required, Optional []string
 	// Replaces are the inputs whose change makes a new resource.
@@ -46,9 +61,27 @@ func (t Table) Duration(c Change) time.Duration {
 	}
 }
 
+// Holds reports whether a resource with these inputs holds data.
+func (f Facts) Holds(input func(string) (value string, set bool)) bool {
+	if !f.HoldsData || f.DataIf == "" {
+		return f.HoldsData
+	}
+	key, not := strings.CutPrefix(f.DataIf, "!")
+	key, want, exact := strings.Cut(key, "=")
+	value, set := input(key)
+	switch {
+	case not:
+		return !set || value == "false"
+	case exact:
+		return value == want
+	default:
+		return set
+	}
+}
+
 // Impact is what a change does to the data that the resource holds.
-func (t Table) Impact(c Change) Impact {
-	if !t[c.Type].HoldsData {
+func (c Change) Impact() Impact {
+	if !c.Holds {
 		return NoData
 	}
 	switch c.Op {

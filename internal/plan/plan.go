@@ -129,6 +129,8 @@ type Change struct {
 	Op   Op         `json:"op"`
 	Diff []Property `json:"diff,omitempty"`
 	Data Impact     `json:"data"`
+	// Holds reports whether the resource holds data, whatever becomes of it.
+	Holds bool `json:"holds,omitempty"`
 }
 
 // Property is one property that a change touches. Secret values are never here.

@@ -8,7 +8,9 @@ import (
 var table = Table{"t:disk": {HoldsData: true, Replaces: []string{"engine"}}, "t:proc": {}}
 
 func TestGuard(t *testing.T) {
-	disk := func(op Op, diff ...Property) Change { return Change{Type: "t:disk", Name: "disk", Op: op, Diff: diff} }
+	disk := func(op Op, diff ...Property) Change {
+		return Change{Type: "t:disk", Name: "disk", Op: op, Diff: diff, Holds: true}
+	}
 	for name, c := range map[string]struct {
 		changes []Change
 		allowed []string
@@ -18,7 +20,7 @@ func TestGuard(t *testing.T) {
 		"update":                {[]Change{disk(Update, Property{Path: "size", After: "9"})}, nil, nil},
 		"replace":               {[]Change{disk(Replace, Property{Path: "engine", Replaces: true})}, nil, []string{"G1"}},
 		"delete":                {[]Change{disk(Delete)}, nil, []string{"G1"}},
-		"rename":                {[]Change{disk(Delete), {Type: "t:disk", Name: "disc", Op: Create}}, nil, []string{"G6"}},
+		"rename":                {[]Change{disk(Delete), {Type: "t:disk", Name: "disc", Op: Create, Holds: true}}, nil, []string{"G6"}},
 		"unknown replacement":   {[]Change{disk(Update, Property{Path: "engine", After: Unknown})}, nil, []string{"G11"}},
 		"unknown and harmless":  {[]Change{disk(Update, Property{Path: "size", After: Unknown})}, nil, nil},
 		"allowed":               {[]Change{disk(Delete)}, []string{"disk"}, nil},

@@ -17,9 +17,10 @@ import (
 // adapter serves a Provider of ours as the engine's own kind.
 type adapter struct {
 	plugin.UnimplementedProvider
-	name string
-	p    Provider
-	sink plan.Sink
+	name   string
+	p      Provider
+	sink   plan.Sink
+	config resource.PropertyMap
 	// failures learns every error that a method returns.
 	failures *failures
 
@@ -59,7 +60,8 @@ func (a *adapter) DiffConfig(context.Context, plugin.DiffConfigRequest) (plugin.
 	return plugin.DiffResult{Changes: plugin.DiffNone}, nil
 }
 
-func (a *adapter) Configure(context.Context, plugin.ConfigureRequest) (plugin.ConfigureResponse, error) {
+func (a *adapter) Configure(_ context.Context, q plugin.ConfigureRequest) (plugin.ConfigureResponse, error) {
+	a.config = plain(q.Inputs)
 	return plugin.ConfigureResponse{}, nil
 }
 
@@ -68,7 +70,7 @@ func (a *adapter) Configure(context.Context, plugin.ConfigureRequest) (plugin.Co
 func (a *adapter) request(ctx context.Context, u urn.URN, id resource.ID) (Request, context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.ctx, cancel)
-	r := Request{URN: string(u), Type: string(u.Type()), Name: u.Name(), ID: string(id)}
+	r := Request{URN: string(u), Type: string(u.Type()), Name: u.Name(), ID: string(id), Config: a.config}
 	r.Waiting = func(what string) {
 		a.sink(plan.Event{Time: time.Now(), Kind: plan.Waiting, URN: r.URN, Name: r.Name, Type: r.Type, Text: what})
 	}
@@ -126,9 +128,9 @@ func (a *adapter) Diff(ctx context.Context, q plugin.DiffRequest) (resp plugin.D
 		resp.ReplaceKeys = append(resp.ReplaceKeys, resource.PropertyKey(k))
 		resp.DetailedDiff[k] = plugin.PropertyDiff{Kind: plugin.DiffUpdateReplace, InputDiff: resp.DetailedDiff[k].InputDiff}
 	}
-	// Our resources are known by name: making the new one first would adopt the old
-	// one, and deleting the old one then would delete both.
-	resp.DeleteBeforeReplace = len(d.Replaces) > 0
+	// Where a resource is known by its name, making the new one first would adopt the
+	// old one, and deleting the old one then would delete both.
+	resp.DeleteBeforeReplace = len(d.Replaces) > 0 && !d.Beside
 	return resp, nil
 }
 
@@ -146,12 +148,15 @@ func (a *adapter) Read(ctx context.Context, q plugin.ReadRequest) (resp plugin.R
 	r, ctx, done := a.request(ctx, q.URN, q.ID)
 	defer done()
 	r.OldInputs, r.Olds = plain(q.Inputs), plain(q.State)
-	out, err := a.p.Read(ctx, r)
+	id, out, err := a.p.Read(ctx, r)
 	if err != nil || out == nil {
 		return plugin.ReadResponse{Status: resource.StatusOK}, err
 	}
+	if id == "" {
+		id = string(q.ID)
+	}
 	return plugin.ReadResponse{
-		ReadResult: plugin.ReadResult{ID: q.ID, Inputs: q.Inputs, Outputs: rewrap(q.State, out)},
+		ReadResult: plugin.ReadResult{ID: resource.ID(id), Inputs: q.Inputs, Outputs: rewrap(q.State, out)},
 		Status:     resource.StatusOK,
 	}, nil
 }

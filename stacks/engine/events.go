@@ -73,6 +73,10 @@ func custom(m engine.StepEventMetadata) bool {
 }
 
 func (o *observer) pre(m engine.StepEventMetadata) {
+	if strings.HasPrefix(string(m.Type), "pulumi:providers:") && m.Old != nil && m.New != nil {
+		o.provider(m)
+		return
+	}
 	if !custom(m) {
 		return
 	}
@@ -82,6 +86,21 @@ func (o *observer) pre(m engine.StepEventMetadata) {
 	if op, ok := doing[m.Op]; ok && !o.preview {
 		o.started[m.URN] = time.Now()
 		o.sink(plan.Event{Time: time.Now(), Kind: plan.ResourceStarted, URN: string(m.URN), Name: m.URN.Name(), Type: string(m.Type), Op: op})
+	}
+}
+
+// places are the inputs of a provider that say where it works.
+var places = []resource.PropertyKey{"region", "allowedAccountIds"}
+
+// provider notes that what was made by a provider would be looked for elsewhere.
+func (o *observer) provider(m engine.StepEventMetadata) {
+	before, after := inputs(m.Old), inputs(m.New)
+	for _, k := range places {
+		if b, a := text(before[k]), text(after[k]); b != "" && b != a {
+			o.changes = append(o.changes, plan.Change{URN: string(m.URN), Type: string(m.Type), Name: m.URN.Name(), Op: plan.Replace, Data: plan.Replaces, Holds: true,
+				Diff: []plan.Property{{Path: string(k), Before: b, After: a, Replaces: true}}})
+			return
+		}
 	}
 }
 
@@ -122,7 +141,15 @@ func (o *observer) change(m engine.StepEventMetadata, op plan.Op) plan.Change {
 	if op == plan.Update || op == plan.Replace {
 		c.Diff = properties(m, o.table[c.Type])
 	}
-	c.Data = o.table.Impact(c)
+	held := inputs(m.Old)
+	if held == nil {
+		held = inputs(m.New)
+	}
+	c.Holds = o.table[c.Type].Holds(func(k string) (string, bool) {
+		v, ok := held[resource.PropertyKey(k)]
+		return text(v), ok && !v.IsNull()
+	})
+	c.Data = c.Impact()
 	return c
 }
 

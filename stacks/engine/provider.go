@@ -18,9 +18,10 @@ type Provider interface {
 	// Create makes the resource, or adopts the one of that name. With r.Preview
 	// it changes nothing, and values that do not exist yet are computed ones.
 	Create(ctx context.Context, r Request) (id string, outputs resource.PropertyMap, err error)
-	// Read says what is there. Nil outputs mean that the resource is gone for
-	// good; a resource that is merely stopped says so in an output.
-	Read(ctx context.Context, r Request) (outputs resource.PropertyMap, err error)
+	// Read says what is there, and under which id when that is not the one asked for:
+	// a creation whose answer was lost is asked for by name. Nil outputs mean that the
+	// resource is gone for good; one that is merely stopped says so in an output.
+	Read(ctx context.Context, r Request) (id string, outputs resource.PropertyMap, err error)
 	// Update changes the resource in place; r.Preview as in Create.
 	Update(ctx context.Context, r Request) (outputs resource.PropertyMap, err error)
 	// Delete removes it; deleting what is not there is no error.
@@ -36,7 +37,9 @@ type Request struct {
 	Olds                resource.PropertyMap // outputs as the state knows them
 	OldInputs           resource.PropertyMap
 	Inputs              resource.PropertyMap
-	Preview             bool
+	// Config is that of the provider that was asked: several may serve one package.
+	Config  resource.PropertyMap
+	Preview bool
 	// Waiting tells the person what the operation waits for; never nil.
 	Waiting func(what string)
 }
@@ -48,6 +51,8 @@ type Failure struct{ Property, Reason string }
 type Diff struct {
 	Changed  []string // inputs or outputs that differ
 	Replaces []string // the ones of Changed that force a new resource
+	// Beside: the new resource can stand beside the old, and is made first.
+	Beside bool
 }
 
 // ProviderFactory makes a provider for one operation.

@@ -377,6 +377,29 @@ func (s *Stack) Resources() ([]string, error) {
 	return names, nil
 }
 
+// Standing are the resources in the state that a provider manages, with what it
+// was last told and answered. Secrets are decrypted: the caller keeps them.
+func (s *Stack) Standing(ctx context.Context) ([]Request, error) {
+	if _, err := s.state.load(false); err != nil {
+		return nil, err
+	}
+	snap, err := s.snapshot(ctx)
+	if err != nil || snap == nil {
+		return nil, err
+	}
+	configs := map[string]resource.PropertyMap{}
+	var rs []Request
+	for _, r := range snap.Resources {
+		switch {
+		case strings.HasPrefix(string(r.Type), "pulumi:providers:"):
+			configs[string(r.URN)+resource.URNNameDelimiter+string(r.ID)] = plain(r.Inputs)
+		case r.Custom && !r.Delete:
+			rs = append(rs, Request{URN: string(r.URN), Type: string(r.Type), Name: r.URN.Name(), ID: string(r.ID), OldInputs: plain(r.Inputs), Olds: plain(r.Outputs), Config: configs[r.Provider]})
+		}
+	}
+	return rs, nil
+}
+
 // noStackReferences: our programs read no other stack.
 type noStackReferences struct{}
 

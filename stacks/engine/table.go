@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
@@ -23,6 +24,9 @@ func CheckByTable(t plan.Table, r Request) []Failure {
 		}
 	}
 	for k := range r.Inputs {
+		if strings.HasPrefix(string(k), "__") { // a bridge's own notes
+			continue
+		}
 		if !slices.Contains(f.Required, string(k)) && !slices.Contains(f.Optional, string(k)) {
 			failures = append(failures, Failure{string(k), "is not an input of " + r.Type})
 		}
@@ -44,7 +48,7 @@ func DiffByTable(t plan.Table, r Request) Diff {
 		keys[k] = true
 	}
 	for k := range keys {
-		if slices.Contains(f.Unwatched, string(k)) {
+		if strings.HasPrefix(string(k), "__") || slices.Contains(f.Unwatched, string(k)) {
 			continue
 		}
 		old, isOld := r.OldInputs[k]
@@ -53,7 +57,7 @@ func DiffByTable(t plan.Table, r Request) Diff {
 			continue
 		}
 		d.Changed = append(d.Changed, string(k))
-		if slices.Contains(f.Replaces, string(k)) {
+		if replaces(f, string(k), old, now) {
 			d.Replaces = append(d.Replaces, string(k))
 		}
 	}
@@ -68,6 +72,26 @@ func DiffByTable(t plan.Table, r Request) Diff {
 	sort.Strings(d.Changed)
 	sort.Strings(d.Replaces)
 	return d
+}
+
+// replaces reports whether a changed input forces a new resource: by itself, or by
+// one of the properties in it that the table names as "input.property".
+func replaces(f plan.Facts, k string, old, now resource.PropertyValue) bool {
+	for _, path := range f.Replaces {
+		if path == k {
+			return true
+		}
+		in, ok := strings.CutPrefix(path, k+".")
+		if !ok {
+			continue
+		}
+		before, _ := resource.PropertyPath{in}.Get(old)
+		after, _ := resource.PropertyPath{in}.Get(now)
+		if !before.DeepEquals(after) {
+			return true
+		}
+	}
+	return false
 }
 
 // Tag names the inputs that make a resource what it is: two requests with the same

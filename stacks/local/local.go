@@ -25,6 +25,7 @@ import (
 	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/stacks/engine"
 	"github.com/scale-levels/scale/stacks/local/agent"
+	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
 // Config says where an environment's parts lie and who runs its agent.
@@ -58,6 +59,9 @@ func (l *Local) Name() string { return "local" }
 
 // Table is what planning must know of the target's types.
 func (l *Local) Table() plan.Table { return Table }
+
+// Model is none: the table says all there is to say.
+func (l *Local) Model() rehearsal.Model { return nil }
 
 // Providers serve the target's types.
 func (l *Local) Providers() map[string]engine.ProviderFactory {

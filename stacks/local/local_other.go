@@ -11,6 +11,7 @@ import (
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/stacks/engine"
+	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
 // Config is as on the systems that have the local target.
@@ -37,6 +38,7 @@ func RunAgent(string, string, bool) error { return errSystem }
 func (*Local) Name() string                                                     { return "local" }
 func (*Local) Table() plan.Table                                                { return Table }
 func (*Local) Providers() map[string]engine.ProviderFactory                     { return nil }
+func (*Local) Model() rehearsal.Model                                           { return nil }
 func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }
 func (*Local) Use(map[string]string, func() error)                              {}
 func (*Local) Preflight(topology.Topology) error                                { return errSystem }

@@ -101,7 +101,12 @@ func outputs(r engine.Request) resource.PropertyMap {
 
 // Read implements engine.Provider. A part that does not run says "stopped",
 // never "gone": its data may be there.
-func (p *provider) Read(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
+func (p *provider) Read(ctx context.Context, r engine.Request) (string, resource.PropertyMap, error) {
+	out, err := p.read(ctx, r)
+	return r.ID, out, err
+}
+
+func (p *provider) read(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
 	switch r.Type {
 	case typeDataDirectory:
 		return p.l.readDataDirectory(r), nil

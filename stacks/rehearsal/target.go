@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/scale-levels/scale/internal/plan"
@@ -39,7 +40,7 @@ var simulated = plan.Table{
 func NewTarget(file string) (*Target, error) {
 	c := New(simulated)
 	if file != "" {
-		if err := c.keep(file); err != nil {
+		if err := c.Keep(file); err != nil {
 			return nil, err
 		}
 	}
@@ -51,6 +52,9 @@ func (t *Target) Name() string { return "simulated" }
 
 // Table is what planning must know of its types.
 func (t *Target) Table() plan.Table { return simulated }
+
+// Model is none: the table says all there is to say.
+func (t *Target) Model() Model { return nil }
 
 // Providers serve its types from the cloud.
 func (t *Target) Providers() map[string]engine.ProviderFactory { return t.Cloud.Providers(t.Name()) }
@@ -188,17 +192,18 @@ func (t *Target) Served() error {
 	t.Cloud.mu.Lock()
 	defer t.Cloud.mu.Unlock()
 	stands := map[string]bool{}
-	for _, m := range t.Cloud.made {
-		stands[m["node"].StringValue()] = true
+	made := map[string]resource.PropertyMap{}
+	for key, r := range t.Cloud.world.things {
+		made[key], stands[r.Out["node"].StringValue()] = r.Out, true
 	}
 	reached := map[string]bool{}
-	for key, m := range t.Cloud.made {
+	for key, m := range made {
 		if strings.HasPrefix(key, typeFront) && strings.Contains(key, " entry-") {
 			reached[m["node"].StringValue()] = true
 		}
 	}
-	for range t.Cloud.made { // far enough for any chain
-		for key, m := range t.Cloud.made {
+	for range made { // far enough for any chain
+		for key, m := range made {
 			if !strings.HasPrefix(key, typeFront) || !reached[m["node"].StringValue()] {
 				continue
 			}

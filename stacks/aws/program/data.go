@@ -116,7 +116,7 @@ func (p *program) dataGroup(c *node, id, of string) (*ec2.SecurityGroup, error) 
 
 // files make the bucket of what the application keeps.
 func (p *program) files(n topology.Node, c *node) error {
-	b, err := p.bucket(c, n.ID, bucketOptions{keyed: true, protect: !n.Disarmed})
+	b, err := p.bucket(c, n.ID, bucketOptions{keyed: true, keeps: true, protect: !n.Disarmed})
 	p.stores[n.ID] = &store{n: n, c: c, files: b}
 	return err
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/scale-levels/scale/internal/topology"
 )
 
-// ttl is how long the application's name may be remembered, in seconds.
-const ttl = 60
+// TTL is how long the application's name may be remembered, in seconds.
+const TTL = 60
 
 // entry makes the record of the application's name, in the home region: it leads
 // to the machine, to the load balancer or to the CDN. It is one record at every
@@ -27,7 +27,7 @@ func (p *program) entry(n topology.Node, c *node) error {
 	case to.LoadBalancer != nil:
 		args.Aliases = alias(p.fronts[n.Region].lb.DnsName, p.fronts[n.Region].lb.ZoneId)
 	default:
-		args.Ttl, args.Records = num(ttl), strs{p.hosts[n.Region].ip.PublicIp}
+		args.Ttl, args.Records = num(TTL), strs{p.hosts[n.Region].ip.PublicIp}
 	}
 	_, err := route53.NewRecord(p.ctx, n.ID, args, c.in()...)
 	return err

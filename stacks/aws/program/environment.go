@@ -64,7 +64,7 @@ func (p *program) connections(n topology.Node) map[string]string {
 // workload makes what both colours of a service share in a region: the secret
 // with its variables, and the roles of its tasks.
 func (p *program) workload(n topology.Node) (*workload, error) {
-	id := n.Backend.Service + "-" + regionCode(n.Region)
+	id := n.Backend.Service + "-" + RegionCode(n.Region)
 	if w, ok := p.apps[id]; ok {
 		return w, nil
 	}
@@ -158,8 +158,8 @@ func pairs(env map[string]any) []any {
 
 func trim(prefix string) string { return strings.TrimSuffix(prefix, "/") }
 
-// regionCode shortens a region's name: us-east-1 is use1, ap-southeast-2 is apse2.
-func regionCode(region string) string {
+// RegionCode shortens a region's name: us-east-1 is use1, ap-southeast-2 is apse2.
+func RegionCode(region string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(region, "-") {
 		switch {

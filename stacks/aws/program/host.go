@@ -37,7 +37,7 @@ func (p *program) single(n topology.Node, _ *node) error {
 	if _, made := p.hosts[n.Region]; made || !onHost(n) {
 		return nil
 	}
-	id := "host-" + regionCode(n.Region)
+	id := "host-" + RegionCode(n.Region)
 	c, err := p.component("scale:node:host", id, n.Region)
 	if err != nil {
 		return err

@@ -19,11 +19,17 @@ func policy(ss ...statement) pulumi.StringOutput {
 	return pulumi.JSONMarshal(map[string]any{"Version": "2012-10-17", "Statement": all})
 }
 
-// keys make the one key of a region, by which everything there is encrypted.
+// keys make the one key of a region, by which everything there is encrypted. That
+// of the home region stays when the environment goes: what stays with it, snapshots
+// and files, could not be read without.
 func (p *program) keys(c *node) (err error) {
 	r := c.region
+	window := 7
+	if r.name == p.t.Home() {
+		window = 30 // data lies there
+	}
 	in := map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": p.s.Account}}
-	if r.key, err = kms.NewKey(p.ctx, r.code, &kms.KeyArgs{Description: str(p.t.App + "/" + p.t.Env + " in " + r.name), EnableKeyRotation: yes(true), DeletionWindowInDays: num(30),
+	if r.key, err = kms.NewKey(p.ctx, r.code, &kms.KeyArgs{Description: str(p.t.App + "/" + p.t.Env + " in " + r.name), EnableKeyRotation: yes(true), DeletionWindowInDays: num(window),
 		Policy: policy(
 			statement{"Sid": "Account", "Effect": "Allow", "Principal": map[string]any{"AWS": "arn:aws:iam::" + p.s.Account + ":root"}, "Action": "kms:*", "Resource": "*"},
 			statement{"Sid": "Logs", "Effect": "Allow", "Principal": map[string]any{"Service": "logs." + r.name + ".amazonaws.com"},
@@ -32,7 +38,7 @@ func (p *program) keys(c *node) (err error) {
 				"Action": []string{"kms:Decrypt", "kms:GenerateDataKey*"}, "Resource": "*", "Condition": in},
 			statement{"Sid": "CDN", "Effect": "Allow", "Principal": map[string]any{"Service": "cloudfront.amazonaws.com"},
 				"Action": []string{"kms:Decrypt"}, "Resource": "*", "Condition": in},
-		), Tags: p.tags(p.name(r.code, 255))}, c.in(pulumi.Protect(p.t.Level > 0))...); err != nil {
+		), Tags: p.tags(p.name(r.code, 255))}, c.in(pulumi.Protect(p.t.Level > 0 && r.name == p.t.Home()), pulumi.RetainOnDelete(r.name == p.t.Home()))...); err != nil {
 		return err
 	}
 	_, err = kms.NewAlias(p.ctx, r.code, &kms.AliasArgs{Name: str("alias/" + p.name(r.code, 200)), TargetKeyId: r.key.KeyId}, c.in()...)
@@ -63,18 +69,23 @@ type bucketOptions struct {
 	writers      bool // load balancers and the CDN write logs to it
 	keyed        bool // encrypted with the region's key, not S3's own
 	protect      bool
+	keeps        bool // it stays when the environment goes
 	after        func(*s3.BucketV2) []statement // more of its policy
 }
 
 // bucket makes a bucket that nobody outside reaches, with all that belongs to it.
 func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, error) {
+	// What users put there is never deleted, and neither is what keeps others from it.
+	in := func(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
+		return c.in(append(more, pulumi.RetainOnDelete(o.keeps))...)
+	}
 	b, err := s3.NewBucketV2(p.ctx, id, &s3.BucketV2Args{Bucket: str(p.name(id+"-"+p.s.Account, 63)), ForceDestroy: yes(o.forceDestroy)},
-		c.in(pulumi.Protect(o.protect), pulumi.RetainOnDelete(o.protect))...)
+		in(pulumi.Protect(o.protect))...)
 	if err != nil {
 		return nil, err
 	}
 	closed, err := s3.NewBucketPublicAccessBlock(p.ctx, id, &s3.BucketPublicAccessBlockArgs{Bucket: b.ID(), BlockPublicAcls: yes(true), BlockPublicPolicy: yes(true),
-		IgnorePublicAcls: yes(true), RestrictPublicBuckets: yes(true)}, c.in()...)
+		IgnorePublicAcls: yes(true), RestrictPublicBuckets: yes(true)}, in()...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +93,11 @@ func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, err
 	if o.writers {
 		owner = "BucketOwnerPreferred" // CloudFront's standard logs are written by ACL
 	}
-	if _, err := s3.NewBucketOwnershipControls(p.ctx, id, &s3.BucketOwnershipControlsArgs{Bucket: b.ID(), Rule: &s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: str(owner)}}, c.in()...); err != nil {
+	if _, err := s3.NewBucketOwnershipControls(p.ctx, id, &s3.BucketOwnershipControlsArgs{Bucket: b.ID(), Rule: &s3.BucketOwnershipControlsRuleArgs{ObjectOwnership: str(owner)}}, in()...); err != nil {
 		return nil, err
 	}
 	if _, err := s3.NewBucketVersioningV2(p.ctx, id, &s3.BucketVersioningV2Args{Bucket: b.ID(),
-		VersioningConfiguration: &s3.BucketVersioningV2VersioningConfigurationArgs{Status: str("Enabled")}}, c.in()...); err != nil {
+		VersioningConfiguration: &s3.BucketVersioningV2VersioningConfigurationArgs{Status: str("Enabled")}}, in()...); err != nil {
 		return nil, err
 	}
 	by := s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs{SseAlgorithm: str("AES256")}
@@ -94,7 +105,7 @@ func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, err
 		by.SseAlgorithm, by.KmsMasterKeyId = str("aws:kms"), c.key.Arn
 	}
 	if _, err := s3.NewBucketServerSideEncryptionConfigurationV2(p.ctx, id, &s3.BucketServerSideEncryptionConfigurationV2Args{Bucket: b.ID(),
-		Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{ApplyServerSideEncryptionByDefault: by, BucketKeyEnabled: yes(o.keyed)}}}, c.in()...); err != nil {
+		Rules: s3.BucketServerSideEncryptionConfigurationV2RuleArray{s3.BucketServerSideEncryptionConfigurationV2RuleArgs{ApplyServerSideEncryptionByDefault: by, BucketKeyEnabled: yes(o.keyed)}}}, in()...); err != nil {
 		return nil, err
 	}
 	rule := s3.BucketLifecycleConfigurationV2RuleArgs{Id: str("old"), Status: str("Enabled"), Filter: &s3.BucketLifecycleConfigurationV2RuleFilterArgs{Prefix: str("")},
@@ -103,7 +114,7 @@ func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, err
 	if o.kept > 0 {
 		rule.Expiration = &s3.BucketLifecycleConfigurationV2RuleExpirationArgs{Days: num(o.kept)}
 	}
-	if _, err := s3.NewBucketLifecycleConfigurationV2(p.ctx, id, &s3.BucketLifecycleConfigurationV2Args{Bucket: b.ID(), Rules: s3.BucketLifecycleConfigurationV2RuleArray{rule}}, c.in()...); err != nil {
+	if _, err := s3.NewBucketLifecycleConfigurationV2(p.ctx, id, &s3.BucketLifecycleConfigurationV2Args{Bucket: b.ID(), Rules: s3.BucketLifecycleConfigurationV2RuleArray{rule}}, in()...); err != nil {
 		return nil, err
 	}
 	may := []statement{{"Sid": "OnlyTLS", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": []any{b.Arn, pulumi.Sprintf("%s/*", b.Arn)},
@@ -115,6 +126,6 @@ func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, err
 		may = append(may, statement{"Sid": "LoadBalancers", "Effect": "Allow", "Principal": map[string]any{"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
 			"Action": "s3:PutObject", "Resource": pulumi.Sprintf("%s/*", b.Arn)})
 	}
-	_, err = s3.NewBucketPolicy(p.ctx, id, &s3.BucketPolicyArgs{Bucket: b.ID(), Policy: policy(may...)}, c.in(pulumi.DependsOn([]pulumi.Resource{closed}))...)
+	_, err = s3.NewBucketPolicy(p.ctx, id, &s3.BucketPolicyArgs{Bucket: b.ID(), Policy: policy(may...)}, in(pulumi.DependsOn([]pulumi.Resource{closed}))...)
 	return b, err
 }

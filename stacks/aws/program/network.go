@@ -59,7 +59,7 @@ func (p *program) cidr(region string, tier, zone int) string {
 
 // region makes the network and what else every node of a region needs.
 func (p *program) region(name string) error {
-	code := regionCode(name)
+	code := RegionCode(name)
 	provider, err := p.provider(name, code)
 	if err != nil {
 		return err

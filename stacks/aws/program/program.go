@@ -170,8 +170,11 @@ func (p *program) tags(name string) pulumi.StringMap { return pulumi.StringMap{"
 
 // name is a physical name of at most most characters, which no other environment
 // of the account has: too long ones end in a digest instead.
-func (p *program) name(id string, most int) string {
-	full := p.t.App + "-" + p.t.Env + "-" + id
+func (p *program) name(id string, most int) string { return Name(p.t, id, most) }
+
+// Name is the physical name of what a node of a topology is made into.
+func Name(t topology.Topology, id string, most int) string {
+	full := t.App + "-" + t.Env + "-" + id
 	if len(full) <= most {
 		return full
 	}

@@ -1,0 +1,160 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+
+	"github.com/scale-levels/scale/internal/topology"
+)
+
+// account is a real one, by the credentials of the standard chain, or an emulator.
+type account struct{ profile, endpoint string }
+
+// load finds credentials: environment, shared files and SSO, container, instance.
+func (a *account) load(ctx context.Context, region string) (sdk.Config, error) {
+	opts := []func(*config.LoadOptions) error{config.WithRegion(region), config.WithSharedConfigProfile(a.profile)}
+	if a.endpoint != "" {
+		opts = append(opts, config.WithBaseEndpoint(a.endpoint), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+	}
+	c, err := config.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return c, explain(err, "")
+	}
+	return c, nil
+}
+
+// Identity implements Verbs.
+func (a *account) Identity(ctx context.Context) (string, string, error) {
+	c, err := a.load(ctx, homeOfSTS)
+	if err != nil {
+		return "", "", err
+	}
+	out, err := sts.NewFromConfig(c).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", "", explain(err, "sts:GetCallerIdentity")
+	}
+	return sdk.ToString(out.Account), sdk.ToString(out.Arn), nil
+}
+
+// homeOfSTS is a region that every account has.
+const homeOfSTS = "us-east-1"
+
+// imageParameter is where AWS publishes its current image (Systems Manager
+// documentation, "public parameters").
+const imageParameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+
+// Image implements Verbs.
+func (a *account) Image(ctx context.Context, region string) (string, error) {
+	c, err := a.load(ctx, region)
+	if err != nil {
+		return "", err
+	}
+	out, err := ssm.NewFromConfig(c).GetParameter(ctx, &ssm.GetParameterInput{Name: sdk.String(imageParameter)})
+	if err != nil {
+		return "", explain(err, "ssm:GetParameter in "+region)
+	}
+	return sdk.ToString(out.Parameter.Value), nil
+}
+
+// Healthy implements Verbs.
+func (a *account) Healthy(ctx context.Context, pool topology.Node, physical string) (int, error) {
+	c, err := a.load(ctx, pool.Region)
+	if err != nil {
+		return 0, err
+	}
+	client := elb.NewFromConfig(c)
+	groups, err := client.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{physical}})
+	if err != nil {
+		return 0, explain(err, "elasticloadbalancing:DescribeTargetGroups")
+	}
+	n := 0
+	for _, g := range groups.TargetGroups {
+		h, err := client.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn})
+		if err != nil {
+			return 0, explain(err, "elasticloadbalancing:DescribeTargetHealth")
+		}
+		for _, t := range h.TargetHealthDescriptions {
+			if t.TargetHealth != nil && t.TargetHealth.State == types.TargetHealthStateEnumHealthy {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// Lag implements Verbs.
+func (a *account) Lag(ctx context.Context, replica topology.Node, physical string) (time.Duration, error) {
+	c, err := a.load(ctx, replica.Region)
+	if err != nil {
+		return 0, err
+	}
+	now := time.Now()
+	out, err := cloudwatch.NewFromConfig(c).GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
+		Namespace: sdk.String("AWS/RDS"), MetricName: sdk.String("ReplicaLag"), StartTime: sdk.Time(now.Add(-5 * time.Minute)), EndTime: sdk.Time(now), Period: sdk.Int32(60),
+		Statistics: []cwtypes.Statistic{cwtypes.StatisticMaximum}, Dimensions: []cwtypes.Dimension{{Name: sdk.String("DBInstanceIdentifier"), Value: sdk.String(physical)}}})
+	if err != nil {
+		return 0, explain(err, "cloudwatch:GetMetricStatistics")
+	}
+	var latest time.Time
+	lag := time.Duration(-1)
+	for _, p := range out.Datapoints {
+		if p.Timestamp != nil && p.Timestamp.After(latest) && p.Maximum != nil {
+			latest, lag = *p.Timestamp, time.Duration(*p.Maximum*float64(time.Second))
+		}
+	}
+	if lag < 0 {
+		return 0, fmt.Errorf("%s: its lag is not known yet", replica.ID)
+	}
+	return lag, nil
+}
+
+// explain words what AWS or the way there said, with what to do about it.
+func explain(err error, action string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	var api smithy.APIError
+	var network net.Error
+	switch {
+	case strings.Contains(text, "failed to get shared config profile"):
+		return &Error{What: "the profile does not exist", Err: err, Hint: "'aws configure list-profiles' names those that do; --profile or AWS_PROFILE chooses one"}
+	case strings.Contains(text, "token has expired"), strings.Contains(text, "InvalidGrantException"), strings.Contains(text, "refresh cached SSO token"), strings.Contains(text, "cached SSO token"):
+		return &Error{What: "the SSO session has expired", Err: err, Hint: "log in again: aws sso login"}
+	case strings.Contains(text, "failed to refresh cached credentials"), strings.Contains(text, "static credentials are empty"):
+		return &Error{What: "there are no AWS credentials", Err: errors.New("neither the environment nor the shared files nor the machine has any"),
+			Hint: "set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; '--rehearse' needs none"}
+	case errors.As(err, &api):
+		switch code := api.ErrorCode(); code {
+		case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+			return &Error{What: "the credentials have expired", Err: err, Hint: "get new ones: aws sso login, or whatever issued them"}
+		case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure":
+			return &Error{What: "AWS does not know these credentials", Err: err, Hint: "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose another --profile; a region that is not enabled says the same"}
+		case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
+			return &Error{What: "these credentials may not " + action, Err: err, Hint: "give their user or role leave for " + action}
+		case "OptInRequired":
+			return &Error{What: "the region is not enabled in this account", Err: err, Hint: "enable it under 'AWS Regions' of the account's page, or take it out of regions in scale.yaml"}
+		case "UnknownOperationException", "InvalidAction", "NotImplemented":
+			return &Error{What: "what answers at the endpoint does not know " + action, Err: err, Hint: "an emulator may lack the service; its documentation tells"}
+		}
+		return &Error{What: "AWS refused " + action, Err: err}
+	case errors.As(err, &network):
+		return &Error{What: "AWS cannot be reached", Err: err, Hint: "check the network, the region's name and any proxy"}
+	}
+	return &Error{What: action, Err: err}
+}
