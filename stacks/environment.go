@@ -20,6 +20,7 @@ import (
 	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/levels"
 	"github.com/scale-levels/scale/stacks/engine"
 )
 
@@ -60,6 +61,10 @@ type Environment struct {
 	locked  bool              // the secret pins are not decrypted yet
 	from    string            // where the passphrase came from
 	command string            // what the locks say that runs
+	planned struct {          // the last plan that was made
+		wanted topology.Topology
+		steps  []levels.Step
+	}
 }
 
 // Error is something that a person can set right.

@@ -80,7 +80,13 @@ func (e *Environment) takeSecrets() error {
 
 // Plan says how to come to the goal and what that does, changing nothing.
 func (e *Environment) Plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Plan, error) {
-	p, _, err := e.plan(ctx, g, sink)
+	p, steps, err := e.plan(ctx, g, sink)
+	e.planned.steps = nil
+	if err == nil {
+		if e.planned.wanted, err = e.wanted(g); err == nil {
+			e.planned.steps = steps
+		}
+	}
 	return p, err
 }
 
@@ -223,32 +229,28 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 	for i, s := range steps {
 		st := plan.Step{ID: s.ID, Title: s.Title, Gate: string(s.Gate), Closed: closes(s.Topology), Rehearse: i > 0}
 		program := e.target.Program(s.Topology, e.pins)
-		var r engine.Result
-		var err error
 		if i == 0 {
-			r, err = e.stack.Preview(ctx, program, engine.Options{Refresh: true, Sink: messages(sink), Lift: anything})
-			p.Found = append(p.Found, r.Found...)
-		} else {
-			r, err = copied.Preview(ctx, program, engine.Options{Lift: anything})
-		}
-		if err != nil {
-			return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
-		}
-		st.Changes = r.Changes
-		st.Sort()
-		st.Expect = expect(e.target.Table(), st.Changes)
-		out = append(out, st)
-		if i == len(steps)-1 {
-			break
-		}
-		if copied == nil {
+			r, err := e.stack.Preview(ctx, program, engine.Options{Refresh: true, Sink: messages(sink), Lift: anything})
+			if err != nil {
+				return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
+			}
+			st.Changes, p.Found = r.Changes, append(p.Found, r.Found...)
 			if copied, err = e.copy(ctx); err != nil {
 				return nil, err
 			}
 		}
-		if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
-			return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
+		if i > 0 || len(steps) > 1 {
+			r, err := copied.Up(ctx, program, engine.Options{Lift: anything})
+			if err != nil {
+				return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
+			}
+			if i > 0 {
+				st.Changes = r.Changes
+			}
 		}
+		st.Sort()
+		st.Expect = expect(e.target.Table(), st.Changes)
+		out = append(out, st)
 	}
 	return out, nil
 }

@@ -69,11 +69,8 @@ func (e *GateError) Hints() string {
 // gracefully: what has begun is finished; now ends it at once.
 func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan, sink plan.Sink) (err error) {
 	began := time.Now()
-	fresh, steps, err := e.plan(ctx, g, nil)
+	fresh, steps, err := e.approved(ctx, g, approved)
 	if err != nil {
-		return err
-	}
-	if err := e.stillApproved(fresh, approved); err != nil {
 		return err
 	}
 	e.record.Dir = e.app.Dir
@@ -225,6 +222,19 @@ func (e *Environment) Name() string { return e.app.Name + "/" + e.app.Env }
 func (e *Environment) Nothing() (bool, error) {
 	empty, err := e.stack.Empty()
 	return empty && !e.Exists(), err
+}
+
+// approved are the steps of a plan that was approved. When nothing has changed since
+// it was made, they are its own: each is previewed afresh before it is taken.
+func (e *Environment) approved(ctx context.Context, g Goal, p plan.Plan) (plan.Plan, []levels.Step, error) {
+	if digests, err := e.digests(e.planned.wanted); err == nil && e.planned.steps != nil && digests == p.Digests && len(p.Violations) == 0 {
+		return p, e.planned.steps, nil
+	}
+	fresh, steps, err := e.plan(ctx, g, nil)
+	if err != nil {
+		return fresh, nil, err
+	}
+	return fresh, steps, e.stillApproved(fresh, p)
 }
 
 // stillApproved refuses a plan that does more than the approved one, or loses data.

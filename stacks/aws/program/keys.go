@@ -69,7 +69,7 @@ type bucketOptions struct {
 	writers      bool // load balancers and the CDN write logs to it
 	keyed        bool // encrypted with the region's key, not S3's own
 	protect      bool
-	keeps        bool // it stays when the environment goes
+	keeps        bool                           // it stays when the environment goes
 	after        func(*s3.BucketV2) []statement // more of its policy
 }
 
