@@ -17,11 +17,13 @@ const module = "github.com/scale-levels/scale/"
 // named here may import nothing of ours.
 var arrows = map[string][]string{
 	"":                   {"cmd"},
-	"cmd":                {"tui", "stacks", "stacks/engine", "stacks/local", "levels", "templates", "internal", "examples/guestbook/app"},
+	"cmd":                {"tui", "stacks", "stacks/engine", "stacks/local", "stacks/aws", "stacks/rehearsal", "levels", "templates", "internal", "examples/guestbook/app"},
 	"tui":                {"tui", "levels", "internal/plan", "internal/view"},
 	"stacks":             {"stacks/engine", "stacks/rehearsal", "levels", "internal/topology", "internal/config", "internal/plan", "internal/fault"},
 	"stacks/engine":      {"internal/plan", "internal/fault"},
-	"stacks/local":       {"stacks/engine", "stacks/local/agent", "internal/plan", "internal/topology", "templates"},
+	"stacks/aws":         {"stacks/engine", "stacks/rehearsal", "stacks/aws/program", "internal/plan", "internal/topology"},
+	"stacks/aws/program": {"internal/topology"},
+	"stacks/local":       {"stacks/engine", "stacks/rehearsal", "stacks/local/agent", "internal/plan", "internal/topology", "templates"},
 	"stacks/local/agent": {},
 	"stacks/rehearsal":   {"stacks/engine", "internal/plan", "internal/topology"},
 	"stacks/contract":    {},
@@ -33,7 +35,9 @@ var arrows = map[string][]string{
 // only says which packages alone may import a path, or what begins with it.
 var only = map[string][]string{
 	"github.com/pulumi/pulumi/pkg": {"stacks/engine"},
-	"github.com/pulumi/":           {"stacks", "stacks/engine", "stacks/local", "stacks/rehearsal"},
+	"github.com/pulumi/":           {"stacks", "stacks/engine", "stacks/local", "stacks/rehearsal", "stacks/aws"},
+	"github.com/pulumi/pulumi-aws": {"stacks/aws"},
+	"github.com/aws/":              {"stacks/aws"},
 	"github.com/caddyserver/":      {"stacks/local/agent"},
 	"charm.land/bubbletea":         {"tui"},
 	"charm.land/bubbles":           {"tui"},

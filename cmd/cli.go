@@ -18,6 +18,7 @@ import (
 	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/view"
 	"github.com/scale-levels/scale/stacks"
+	"github.com/scale-levels/scale/stacks/aws"
 	"github.com/scale-levels/scale/stacks/local"
 )
 
@@ -28,6 +29,8 @@ type cli struct {
 	now context.Context // done at the second interrupt
 
 	file, env, target string
+	rehearse          bool
+	profile, endpoint string
 	home              string
 	color             string
 	output            string
@@ -44,7 +47,7 @@ func (c *cli) app() (config.App, error) {
 		file = findUp(configFile)
 	}
 	if file == "" {
-		return builtin(c.env, c.target)
+		return builtin(c.env, c.wantedTarget())
 	}
 	file, err := filepath.Abs(file)
 	if err != nil {
@@ -65,10 +68,10 @@ func (c *cli) app() (config.App, error) {
 	if err != nil {
 		return a, err
 	}
-	if err := override(&a, c.target); err != nil {
+	if err := override(&a, c.wantedTarget()); err != nil {
 		return a, err
 	}
-	if err := place(&a, file); err != nil {
+	if err := absolute(&a, file); err != nil {
 		return a, err
 	}
 	return a, a.Fit()
@@ -103,8 +106,8 @@ func relative(file string) string {
 	return file
 }
 
-// place makes the paths of the file absolute.
-func place(a *config.App, file string) error {
+// absolute makes the paths of the file absolute.
+func absolute(a *config.App, file string) error {
 	a.File, a.Dir = file, filepath.Dir(file)
 	at := func(p string) string {
 		if filepath.IsAbs(p) {
@@ -131,11 +134,11 @@ func override(a *config.App, target string) error {
 	switch target {
 	case "", a.Target:
 		return nil
-	case "local":
+	case config.DefaultTarget, config.AWS:
 		a.Target = target
 		return nil
 	default:
-		return &usageError{"there is no target " + target, "this version has one target: local"}
+		return &usageError{"there is no target " + target, "the targets are local and aws"}
 	}
 }
 
@@ -166,7 +169,21 @@ func builtin(env, target string) (config.App, error) {
 	if a.Static.Release, err = stacks.Digest(app.Public(), nil); err != nil {
 		return a, err
 	}
-	return a, override(&a, target)
+	if err := override(&a, target); err != nil {
+		return a, err
+	}
+	if a.Target == config.AWS { // only ever rehearsed: nobody published its image
+		a.Domain, a.Services[0].Image = "guestbook.example.com", "example.com/guestbook:"+version()
+	}
+	return a, a.Fit()
+}
+
+// wantedTarget is that of the flags; a rehearsal is one of AWS.
+func (c *cli) wantedTarget() string {
+	if c.rehearse && c.target == "" {
+		return config.AWS
+	}
+	return c.target
 }
 
 // environment opens the environment that the flags and the file name.
@@ -179,14 +196,39 @@ func (c *cli) environment(command string) (*stacks.Environment, config.App, erro
 	if err != nil {
 		return nil, a, err
 	}
-	exe, err := os.Executable()
+	t, home, err := c.place(home, a)
 	if err != nil {
 		return nil, a, err
 	}
-	root := home.Root(a.Name, a.Env)
-	t := local.New(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public()})
 	e, err := stacks.Open(home, a, t, passphrase(), command)
 	return e, a, err
+}
+
+// place is the target of an application, and where its environments are kept: those
+// of rehearsals apart from what is real.
+func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home, error) {
+	switch {
+	case a.Target != config.AWS && c.rehearse:
+		return nil, home, &usageError{"--rehearse stands for an AWS account, and the target is " + a.Target, "add --target aws; the local target needs no rehearsal: 'scale up --env try' makes it stand"}
+	case a.Target != config.AWS:
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, home, err
+		}
+		root := home.Root(a.Name, a.Env)
+		return local.New(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public()}), home, nil
+	case c.rehearse:
+		home = home.Rehearsal()
+		cloud := aws.NewRehearsal()
+		if err := cloud.Keep(home.Account(a.Name, a.Env)); err != nil {
+			return nil, home, &usageError{"the rehearsed account cannot be read: " + err.Error(), "move it away to begin anew"}
+		}
+		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Rehearsal: cloud}), home, nil
+	case a.File == "":
+		return nil, home, &usageError{"the built-in example has no image that AWS could run", "add --rehearse, or write a scale.yaml: scale init"}
+	default:
+		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}), home, nil
+	}
 }
 
 func passphrase() stacks.Passphrase {

@@ -37,7 +37,10 @@ func newRoot(c *cli) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&c.file, "file", "", "the application's scale.yaml (default: the one here or in a directory above)")
 	f.StringVarP(&c.env, "env", "e", "", "the environment (default: the file's only one, or dev)")
-	f.StringVar(&c.target, "target", "", "where it stands: local")
+	f.StringVar(&c.target, "target", "", "where it stands: local, aws")
+	f.BoolVar(&c.rehearse, "rehearse", false, "in a rehearsed AWS account, kept in a state of its own: no credentials, no network")
+	f.StringVar(&c.profile, "profile", "", "profile of the shared AWS configuration (default: the standard chain)")
+	f.StringVar(&c.endpoint, "endpoint", "", "URL of an emulator that answers for AWS")
 	f.StringVar(&c.home, "home", "", "where environments are kept (default: /var/lib/scale as root, ~/.local/state/scale otherwise)")
 	f.StringVar(&c.color, "color", "auto", "colours: auto, always, never")
 	f.StringVarP(&c.output, "output", "o", "text", "how the answer is written: text, json, markdown")
@@ -46,13 +49,13 @@ func newRoot(c *cli) *cobra.Command {
 		return &usageError{err.Error(), "'" + cmd.CommandPath() + " --help' lists the flags"}
 	})
 	root.AddCommand(
-		newInit(c), newLevels(c), newExplain(c), newPreview(c), newUp(c), newStatus(c), newOutputs(c), newLogs(c), newDown(c),
+		newInit(c), newLevels(c), newExplain(c), newPreview(c), newUp(c), newRehearse(c), newStatus(c), newOutputs(c), newLogs(c), newDown(c),
 		newHistory(c), newLock(c), newDoctor(c), newVersion(c), newSchema(c), newAgent(), newGuestbook(), newDocs(c),
 	)
 	root.InitDefaultCompletionCmd()
 	complete(root, "env", c.completeEnvironments)
 	complete(root, "target", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return []string{"local"}, cobra.ShellCompDirectiveNoFileComp
+		return []string{"local", "aws"}, cobra.ShellCompDirectiveNoFileComp
 	})
 	for flag, values := range map[string][]string{"color": {"auto", "always", "never"}, "output": {"text", "json", "markdown"}} {
 		complete(root, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))

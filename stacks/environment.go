@@ -35,6 +35,12 @@ func (h Home) dir(app, env string) string {
 // Root is where a target keeps what belongs to one environment.
 func (h Home) Root(app, env string) string { return filepath.Join(h.dir(app, env), "local") }
 
+// Rehearsal is where rehearsed environments are kept, apart from real ones.
+func (h Home) Rehearsal() Home { return Home(filepath.Join(string(h), "rehearsal")) }
+
+// Account is the file that keeps what stands in a rehearsed account.
+func (h Home) Account(app, env string) string { return filepath.Join(h.dir(app, env), "account") }
+
 // Environments lists what is kept, as app and environment.
 func (h Home) Environments() ([][2]string, error) {
 	files, err := filepath.Glob(filepath.Join(h.dir("*", "*"), "record.json"))
@@ -94,6 +100,10 @@ func Open(home Home, app config.App, target Target, pass Passphrase, command str
 	r, err := readRecord(e.recordFile())
 	if err != nil {
 		return nil, err
+	}
+	if r != nil && r.Target != target.Name() {
+		return nil, &Error{What: fmt.Sprintf("%s/%s stands on the target %s, not on %s", r.App, r.Env, r.Target, target.Name()),
+			Hint: "add --target " + r.Target + ", or give the other one another --env"}
 	}
 	if r == nil {
 		r = &Record{App: app.Name, Env: app.Env, Target: target.Name(), Dir: app.Dir}

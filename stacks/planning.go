@@ -132,6 +132,7 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		}
 		p.Found = append(p.Found, moved...)
 	}
+	p.Where, p.Unknown = e.target.Where(wanted, e.pins), e.target.Unknown()
 	steps := levels.Walk(now, wanted)
 	p.Steps, err = e.preview(ctx, &p, steps, sink)
 	if err != nil {

@@ -29,6 +29,10 @@ type Shaper interface {
 	// all there is to say.
 	Model() rehearsal.Model
 	URL(t topology.Topology, pins map[string]string) string
+	// Where names the place, for whoever is asked whether to go on; empty: here.
+	Where(t topology.Topology, pins map[string]string) string
+	// Unknown is what no plan for the target can know.
+	Unknown() []string
 }
 
 // Keeper settles what must be known before a change, and cleans up after the last.

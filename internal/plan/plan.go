@@ -89,8 +89,9 @@ type Plan struct {
 	App     string    `json:"app"`
 	Env     string    `json:"env"`
 	Target  string    `json:"target"`
-	From    int       `json:"from"` // level
-	To      int       `json:"to"`   // level
+	Where   string    `json:"where,omitempty"` // account and regions; empty: this machine
+	From    int       `json:"from"`            // level
+	To      int       `json:"to"`              // level
 	Made    time.Time `json:"made"`
 	Steps   []Step    `json:"steps"`
 	// Found says what an earlier run, a crash or somebody else left, and what becomes of it.

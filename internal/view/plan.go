@@ -18,6 +18,9 @@ func PlanText(w io.Writer, p plan.Plan, s Style) {
 		fmt.Fprintln(w, s.Warn("found: ")+f)
 	}
 	fmt.Fprintf(w, "%s\n", s.Bold(fmt.Sprintf("%s/%s on %s: %s", p.App, p.Env, p.Target, move(p))))
+	if p.Where != "" {
+		fmt.Fprintln(w, s.Bold(p.Where))
+	}
 	if p.Empty() {
 		fmt.Fprintln(w, "No changes: everything is as it is wanted.")
 		return
@@ -120,12 +123,13 @@ func stepText(w io.Writer, i int, st plan.Step, s Style) {
 
 // gateTexts say what each gate of a walk asks.
 var gateTexts = map[string]string{
-	"closed":  "the public address answers with the maintenance page",
-	"healthy": "every instance answers its health path",
-	"answers": "the public address answers",
-	"steady":  "it answers with no more errors than before",
-	"stopped": "nothing runs any more",
-	"empty":   "nothing is left",
+	"closed":    "the public address answers with the maintenance page",
+	"healthy":   "every instance answers its health path",
+	"answers":   "the public address answers",
+	"steady":    "it answers with no more errors than before",
+	"stopped":   "nothing runs any more",
+	"empty":     "nothing is left",
+	"caught-up": "every replica is less than five seconds behind its leader",
 }
 
 func gateText(g string) string {
@@ -200,6 +204,9 @@ func PlanMarkdown(w io.Writer, p plan.Plan) {
 	fmt.Fprintf(w, "### `%s/%s` on %s: %s\n\n", p.App, p.Env, p.Target, move(p))
 	for _, f := range p.Found {
 		fmt.Fprintf(w, "> found: %s\n\n", f)
+	}
+	if p.Where != "" {
+		fmt.Fprintf(w, "On %s.\n\n", p.Where)
 	}
 	if p.Empty() {
 		fmt.Fprintln(w, "No changes.")

@@ -223,8 +223,30 @@ func (a *AWS) Preflight(topology.Topology) error {
 // Renew implements stacks.Keeper: AWS keeps its components running itself.
 func (a *AWS) Renew(context.Context) error { return nil }
 
-// Clean implements stacks.Keeper: nothing is left of what had no resources.
-func (a *AWS) Clean(context.Context) error { return nil }
+// Clean implements stacks.Keeper: nothing is left of what had no resources; a
+// rehearsed account ends with its environment.
+func (a *AWS) Clean(context.Context) error {
+	if a.Rehearsal != nil {
+		return a.Rehearsal.Forget()
+	}
+	return nil
+}
+
+// Where names the account and the regions, for whoever is asked.
+func (a *AWS) Where(t topology.Topology, pins map[string]string) string {
+	var rs []string
+	for _, r := range t.Regions {
+		rs = append(rs, r.Name)
+	}
+	where := "account " + pins[pinAccount] + ", " + strings.Join(rs, ", ")
+	if a.Rehearsal != nil {
+		where += " (rehearsed: nothing there is real)"
+	}
+	return where
+}
+
+// Unknown is what no plan for AWS can know.
+func (a *AWS) Unknown() []string { return Unknowable }
 
 // Observe implements stacks.Watcher.
 func (a *AWS) Observe(context.Context) error { return nil }

@@ -60,6 +60,12 @@ func (l *Local) Name() string { return "local" }
 // Table is what planning must know of the target's types.
 func (l *Local) Table() plan.Table { return Table }
 
+// Where is here.
+func (l *Local) Where(topology.Topology, map[string]string) string { return "" }
+
+// Unknown is nothing: what a change needs is looked at before.
+func (l *Local) Unknown() []string { return nil }
+
 // Model is none: the table says all there is to say.
 func (l *Local) Model() rehearsal.Model { return nil }
 

@@ -38,6 +38,8 @@ func RunAgent(string, string, bool) error { return errSystem }
 func (*Local) Name() string                                                     { return "local" }
 func (*Local) Table() plan.Table                                                { return Table }
 func (*Local) Providers() map[string]engine.ProviderFactory                     { return nil }
+func (*Local) Where(topology.Topology, map[string]string) string                { return "" }
+func (*Local) Unknown() []string                                                { return nil }
 func (*Local) Model() rehearsal.Model                                           { return nil }
 func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }
 func (*Local) Use(map[string]string, func() error)                              {}

@@ -16,6 +16,7 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
@@ -231,7 +232,9 @@ type Cloud struct {
 	mu    sync.Mutex
 	calls []Operation
 	world World
-	log   *os.File // where it is kept; then what it does not know does not exist
+	file  string   // where it is kept; then what it does not know does not exist
+	whole int64    // bytes of the file that are whole lines
+	log   *os.File // nil until the first change
 	took  time.Duration
 }
 
@@ -356,12 +359,15 @@ type entry struct {
 // Keep makes what stands outlive the process, in a file to which every change adds
 // a line. A line that a killed process left half written is nothing that happened.
 func (c *Cloud) Keep(file string) error {
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	c.file = file
+	f, err := os.Open(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	c.log = f
-	whole := int64(0)
+	defer f.Close()
 	for r := bufio.NewReader(f); ; {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -374,7 +380,7 @@ func (c *Cloud) Keep(file string) error {
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		whole += int64(len(line))
+		c.whole += int64(len(line))
 		if e.Gone {
 			c.world.remove(e.Type, e.ID)
 			continue
@@ -382,12 +388,40 @@ func (c *Cloud) Keep(file string) error {
 		r := engine.Request{Type: e.Type, Name: e.Name, Inputs: resource.NewPropertyMapFromMap(e.Inputs), Config: resource.NewPropertyMapFromMap(e.Config)}
 		c.world.put(c.thing(r, e.ID, resource.NewPropertyMapFromMap(e.Out)))
 	}
-	return f.Truncate(whole)
+	return nil
+}
+
+// open opens the file for the first change, without the half line at its end.
+func (c *Cloud) open() (err error) {
+	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
+		return err
+	}
+	if c.log, err = os.OpenFile(c.file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	return c.log.Truncate(c.whole)
+}
+
+// Forget removes the file.
+func (c *Cloud) Forget() error {
+	if c.log != nil {
+		_ = c.log.Close() // what was written is given up
+		c.log = nil
+	}
+	if err := os.Remove(c.file); c.file != "" && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (c *Cloud) write(e entry) error {
-	if c.log == nil {
+	if c.file == "" {
 		return nil
+	}
+	if c.log == nil {
+		if err := c.open(); err != nil {
+			return err
+		}
 	}
 	b, err := json.Marshal(e)
 	if err != nil {
@@ -518,7 +552,7 @@ func (p *provider) Read(_ context.Context, r engine.Request) (string, resource.P
 		t = p.c.world.named(r.Type, r.Name)
 	}
 	switch {
-	case t == nil && p.c.log != nil:
+	case t == nil && p.c.file != "":
 		return "", nil, nil
 	case t == nil:
 		return r.ID, r.Olds, nil

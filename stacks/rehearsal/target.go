@@ -53,6 +53,12 @@ func (t *Target) Name() string { return "simulated" }
 // Table is what planning must know of its types.
 func (t *Target) Table() plan.Table { return simulated }
 
+// Where is nowhere that has a name.
+func (t *Target) Where(topology.Topology, map[string]string) string { return "" }
+
+// Unknown is nothing.
+func (t *Target) Unknown() []string { return nil }
+
 // Model is none: the table says all there is to say.
 func (t *Target) Model() Model { return nil }
 
