@@ -240,13 +240,18 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 				return nil, err
 			}
 		}
-		if i > 0 || len(steps) > 1 {
-			r, err := copied.Up(ctx, program, engine.Options{Lift: anything})
+		if i > 0 {
+			// A preview and not what the rehearsal then does: what is not known before the
+			// step counts as a change, here as when the step is taken.
+			r, err := copied.Preview(ctx, program, engine.Options{Lift: anything})
 			if err != nil {
-				return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
+				return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
 			}
-			if i > 0 {
-				st.Changes = r.Changes
+			st.Changes = r.Changes
+		}
+		if i < len(steps)-1 {
+			if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
+				return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
 			}
 		}
 		st.Sort()

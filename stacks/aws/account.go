@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/scale-levels/scale/internal/topology"
 )
@@ -27,7 +28,7 @@ type account struct{ profile, endpoint string }
 
 // load finds credentials: environment, shared files and SSO, container, instance.
 func (a *account) load(ctx context.Context, region string) (sdk.Config, error) {
-	opts := []func(*config.LoadOptions) error{config.WithRegion(region), config.WithSharedConfigProfile(a.profile)}
+	opts := []func(*config.LoadOptions) error{config.WithRegion(region), config.WithSharedConfigProfile(a.profile), config.WithLogger(logging.Nop{})}
 	if a.endpoint != "" {
 		opts = append(opts, config.WithBaseEndpoint(a.endpoint), config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 	}

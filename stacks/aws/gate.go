@@ -118,7 +118,7 @@ func (a *AWS) rehearsedGate(gate string, t topology.Topology) error {
 	switch gate {
 	case "stopped", "empty":
 		for _, r := range a.Rehearsal.Things() {
-			if slices.Contains(running, r.Type) || gate == "empty" && !kept(r) {
+			if slices.Contains(running, r.Type) || gate == "empty" && !Kept(r) {
 				return fmt.Errorf("%s %s still stands", r.Type, r.Name)
 			}
 		}
@@ -130,39 +130,49 @@ func (a *AWS) rehearsedGate(gate string, t topology.Topology) error {
 // running are the types that serve.
 var running = []string{"aws:ecs/service:Service", "aws:ec2/instance:Instance", "aws:lb/loadBalancer:LoadBalancer", "aws:cloudfront/distribution:Distribution"}
 
-// kept reports whether a thing is meant to outlive an environment: final snapshots,
+// Kept reports whether a thing is meant to outlive an environment: final snapshots,
 // the bucket of what users put there with what belongs to it, and the key by which
 // these are encrypted.
-func kept(r *rehearsal.Thing) bool {
-	return r.Type == snapshotType || Table()[r.Type].Holds(func(k string) (string, bool) {
-		v, ok := r.Inputs[resource.PropertyKey(k)]
-		return text(v), ok
-	}) || strings.HasPrefix(r.Type, "aws:s3/") && strings.HasPrefix(r.Name, "files-")
+func Kept(r *rehearsal.Thing) bool {
+	return r.Type == snapshotType || Holds(r) || strings.HasPrefix(r.Type, "aws:s3/") && strings.HasPrefix(r.Name, "files-")
 }
 
 // Served reports what a user would reach in the rehearsed account and that does not
 // answer: a rule whose weight leads to a pool without tasks, a name that leads to
 // what does not stand.
 func (a *AWS) Served() error {
-	tasks := map[string]float64{} // by target group
-	stands := map[string]bool{}   // what a name may lead to
-	for _, r := range a.Rehearsal.Things() {
+	tasks := map[string]float64{}    // by target group
+	stands := map[string]bool{}      // what a name may lead to
+	listeners := map[string]string{} // their load balancers
+	balancers := map[string]string{} // their names
+	reached := map[string]bool{}     // names that users are led to
+	things := a.Rehearsal.Things()
+	for _, r := range things {
 		switch r.Type {
+		case "aws:route53/record:Record":
+			for _, to := range list(r.Inputs["aliases"]) {
+				reached[text(field(to, "name"))] = true
+			}
+		case "aws:lb/listener:Listener":
+			listeners[r.ID] = text(r.Inputs["loadBalancerArn"])
 		case "aws:ecs/service:Service":
 			for _, lb := range list(r.Inputs["loadBalancers"]) {
 				tasks[text(field(lb, "targetGroupArn"))] += r.Inputs["desiredCount"].NumberValue()
 			}
 		case "aws:lb/loadBalancer:LoadBalancer":
-			stands[text(r.Out["dnsName"])] = true
+			stands[text(r.Out["dnsName"])], balancers[r.ID] = true, text(r.Out["dnsName"])
 		case "aws:cloudfront/distribution:Distribution":
 			stands[text(r.Out["domainName"])] = true
 		case "aws:ec2/eip:Eip":
 			stands[text(r.Out["publicIp"])] = true
 		}
 	}
-	for _, r := range a.Rehearsal.Things() {
+	for _, r := range things {
 		switch r.Type {
 		case "aws:lb/listenerRule:ListenerRule":
+			if !reached[balancers[listeners[text(r.Inputs["listenerArn"])]]] {
+				continue // nobody is led there yet, or any more
+			}
 			for _, arn := range ledTo(r) {
 				if tasks[arn] == 0 {
 					return fmt.Errorf("%s leads to %s, where no task runs", r.Name, arn)
@@ -213,4 +223,12 @@ func field(v resource.PropertyValue, name resource.PropertyKey) resource.Propert
 		return resource.PropertyValue{}
 	}
 	return v.ObjectValue()[name]
+}
+
+// Holds reports whether a thing of a rehearsed account holds data.
+func Holds(r *rehearsal.Thing) bool {
+	return Table()[r.Type].Holds(func(k string) (string, bool) {
+		v, ok := r.Inputs[resource.PropertyKey(k)]
+		return text(v), ok
+	})
 }

@@ -203,7 +203,8 @@ func (m *model) answer(r engine.Request, name, id, arn string, in func(string) s
 	case "publicIp":
 		return s(address(h)), true
 	case "versionId":
-		return s(fill("@uuid", 0, r.URN+"version", nil)), true
+		_, version, _ := strings.Cut(id, "|")
+		return s(version), true
 	case "acceptStatus":
 		return s("active"), true
 	case "domainValidationOptions":

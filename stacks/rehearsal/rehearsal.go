@@ -262,6 +262,13 @@ func (c *Cloud) Seed(rs []engine.Request) {
 	}
 }
 
+// Take makes what stands in another cloud stand here.
+func (c *Cloud) Take(o *Cloud) {
+	for _, t := range o.Things() {
+		c.world.put(t)
+	}
+}
+
 // Calls are the operations so far, in order.
 func (c *Cloud) Calls() []Operation {
 	c.mu.Lock()
