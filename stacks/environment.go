@@ -120,7 +120,7 @@ func Open(home Home, app config.App, target Target, pass Passphrase, command str
 	}
 	target.Use(e.pins, e.Unlock)
 	e.stack, err = engine.Open(engine.Config{Store: string(home), Project: app.Name, Name: app.Env, Secrets: e.secrets,
-		Providers: target.Providers(), Table: target.Table()})
+		Providers: target.Providers(), Table: target.Table(), Unsure: target.Model() != nil && target.Providers() != nil})
 	return e, err
 }
 

@@ -76,6 +76,11 @@ func (e *Environment) Walk(ctx, now context.Context, g Goal, approved plan.Plan,
 	e.record.Dir = e.app.Dir
 	interrupted := e.record.Walk
 	start, whole := e.start()
+	if interrupted != nil && len(steps) > 0 {
+		if err := e.disarm(ctx, now, interrupted.Pending, steps[0].Topology, sink); err != nil {
+			return err
+		}
+	}
 	entry := Entry{Time: began, Verb: g.Verb, From: e.record.Topology.Level, To: fresh.To, Changes: summary(fresh), By: by()}
 	changed := false
 	for i, s := range steps {
@@ -155,6 +160,9 @@ func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology
 	if !goal.DeleteData {
 		start = levels.Keep(start, e.record.now())
 	}
+	if err := e.disarm(ctx, now, e.record.Walk.Pending, start, sink); err != nil {
+		return errors.Join(cause, fmt.Errorf("going back failed too: %w", err), e.save())
+	}
 	steps := levels.Walk(e.record.now(), start)
 	if goal.DeleteData { // there is nothing that could be kept, and nothing may be made
 		steps = steps[len(steps)-1:]
@@ -172,6 +180,29 @@ func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology
 	last := &e.record.History[len(e.record.History)-1]
 	last.Result = "rolled back"
 	return errors.Join(&RolledBackError{cause, false}, e.save())
+}
+
+// disarm takes its protection against being deleted from what an unfinished step
+// may have made and the next does not have, and touches nothing else. What holds
+// data stays protected, unless nothing at all is to be left.
+func (e *Environment) disarm(ctx, now context.Context, pending, next topology.Topology, sink plan.Sink) error {
+	t, going := pending.Clone(), map[string]bool{}
+	for i, n := range t.Nodes {
+		if _, stays := next.Node(n.ID); !stays && (n.Kind == topology.LoadBalancer || n.HoldsData() && len(next.Nodes) == 0) {
+			t.Nodes[i].Disarmed, going[n.ID] = true, true
+		}
+	}
+	made, err := e.stack.Resources()
+	if err != nil || !slices.ContainsFunc(made, func(name string) bool { return going[name] }) {
+		return err
+	}
+	lock, err := engine.Acquire(ctx, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	_, err = e.stack.Up(ctx, e.target.Program(t, e.pins), engine.Options{Refresh: true, Sink: sink, Now: now, Lift: anything, Only: func(name string) bool { return going[name] }})
+	return err
 }
 
 // stepBack is a step of which nothing needs to be approved: it only returns to

@@ -54,7 +54,7 @@ const rehearsedImage = "ami-0123456789abcdef0"
 func New(c Config) *AWS {
 	a := &AWS{Config: c, lookup: os.LookupEnv}
 	if c.Rehearsal != nil {
-		c.Rehearsal.Model = a.Model()
+		c.Rehearsal.Model, c.Rehearsal.Whole = a.Model(), true
 		a.verbs = &rehearsed{c.Rehearsal}
 		// A rehearsal is kept in the open, and connects to nothing.
 		a.lookup = func(name string) (string, bool) { return "rehearsed-" + strings.ToLower(name), true }

@@ -35,7 +35,12 @@ func newAdapter(name string, p Provider, sink plan.Sink, f *failures) *adapter {
 	return &adapter{name: name, p: p, sink: sink, failures: f, ctx: ctx, cancel: cancel}
 }
 
-func (a *adapter) Close() error                             { a.cancel(); return nil }
+// Close gives the provider up: the engine goes on holding the adapter.
+func (a *adapter) Close() error {
+	a.cancel()
+	a.p = closed{}
+	return nil
+}
 func (a *adapter) SignalCancellation(context.Context) error { a.cancel(); return nil }
 func (a *adapter) Attach(string) error                      { return nil }
 
@@ -148,17 +153,18 @@ func (a *adapter) Read(ctx context.Context, q plugin.ReadRequest) (resp plugin.R
 	r, ctx, done := a.request(ctx, q.URN, q.ID)
 	defer done()
 	r.OldInputs, r.Olds = plain(q.Inputs), plain(q.State)
-	id, out, err := a.p.Read(ctx, r)
-	if err != nil || out == nil {
+	f, err := a.p.Read(ctx, r)
+	if err != nil || f.Outputs == nil {
 		return plugin.ReadResponse{Status: resource.StatusOK}, err
 	}
-	if id == "" {
-		id = string(q.ID)
+	result := plugin.ReadResult{ID: q.ID, Inputs: q.Inputs, Outputs: rewrap(q.State, f.Outputs)}
+	if f.ID != "" {
+		result.ID = resource.ID(f.ID)
 	}
-	return plugin.ReadResponse{
-		ReadResult: plugin.ReadResult{ID: resource.ID(id), Inputs: q.Inputs, Outputs: rewrap(q.State, out)},
-		Status:     resource.StatusOK,
-	}, nil
+	if f.Inputs != nil {
+		result.Inputs = rewrap(q.Inputs, f.Inputs)
+	}
+	return plugin.ReadResponse{ReadResult: result, Status: resource.StatusOK}, nil
 }
 
 func (a *adapter) Update(ctx context.Context, q plugin.UpdateRequest) (resp plugin.UpdateResponse, err error) {

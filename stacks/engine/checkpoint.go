@@ -39,6 +39,7 @@ type checkpoint struct {
 	file   string
 	name   tokens.QName
 	adopts func(typ tokens.Type) bool // the type's provider finds a resource by its name
+	unsure bool                       // a creation that failed may have happened
 	digest string
 	base   *apitype.DeploymentV3
 

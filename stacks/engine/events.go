@@ -26,10 +26,11 @@ type observer struct {
 	changes []plan.Change
 	started map[resource.URN]time.Time
 	errors  []string // error messages, in the order they came
+	states  map[*resource.State]bool
 }
 
 func newObserver(sink plan.Sink, table plan.Table, preview bool) *observer {
-	return &observer{sink: sink, table: table, preview: preview, started: map[resource.URN]time.Time{}}
+	return &observer{sink: sink, table: table, preview: preview, started: map[resource.URN]time.Time{}, states: map[*resource.State]bool{}}
 }
 
 func (o *observer) observe(e engine.Event) {
@@ -73,6 +74,11 @@ func custom(m engine.StepEventMetadata) bool {
 }
 
 func (o *observer) pre(m engine.StepEventMetadata) {
+	for _, s := range []*engine.StepEventStateMetadata{m.Old, m.New} {
+		if s != nil && s.State != nil {
+			o.states[s.State] = true
+		}
+	}
 	if strings.HasPrefix(string(m.Type), "pulumi:providers:") && m.Old != nil && m.New != nil {
 		o.provider(m)
 		return
@@ -86,6 +92,16 @@ func (o *observer) pre(m engine.StepEventMetadata) {
 	if op, ok := doing[m.Op]; ok && !o.preview {
 		o.started[m.URN] = time.Now()
 		o.sink(plan.Event{Time: time.Now(), Kind: plan.ResourceStarted, URN: string(m.URN), Name: m.URN.Name(), Type: string(m.Type), Op: op})
+	}
+}
+
+// forget empties the states of an operation that has ended. The engine keeps a
+// goroutine of each for ever, and with it all that the operation knew.
+func (o *observer) forget() {
+	for s := range o.states {
+		s.Lock.Lock()
+		s.Inputs, s.Outputs, s.Dependencies, s.PropertyDependencies = nil, nil, nil, nil
+		s.Lock.Unlock()
 	}
 }
 

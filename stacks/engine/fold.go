@@ -31,12 +31,31 @@ func (c *checkpoint) fold(entries []apitype.JournalEntry) (*apitype.DeploymentV3
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if c.unsure {
+		d.Deployment.PendingOperations = append(d.Deployment.PendingOperations, failedCreations(entries)...)
+	}
 	pending := c.settle(d.Deployment)
 	if err := snapshot.VerifyIntegrity(d.Deployment); err != nil {
 		return nil, nil, nil, fmt.Errorf("folded state is not sound: %w", err)
 	}
 	b, err := c.encode(d)
 	return d.Deployment, b, pending, err
+}
+
+// failedCreations are the operations of a journal that were to make something, and
+// failed.
+func failedCreations(entries []apitype.JournalEntry) []apitype.OperationV2 {
+	begun := map[int64]*apitype.OperationV2{}
+	var ops []apitype.OperationV2
+	for _, e := range entries {
+		switch {
+		case e.Kind == apitype.JournalEntryKindBegin && e.Operation != nil && e.Operation.Type == apitype.OperationTypeCreating:
+			begun[e.OperationID] = e.Operation
+		case e.Kind == apitype.JournalEntryKindFailure && begun[e.OperationID] != nil:
+			ops = append(ops, *begun[e.OperationID])
+		}
+	}
+	return ops
 }
 
 // settle turns creations that were in flight into resources, where the type's

@@ -242,6 +242,7 @@ func (j *journal) Close() error {
 	j.mu.Lock()
 	j.closed = true
 	j.mu.Unlock()
+	defer func() { j.entries, j.held = nil, nil }() // the engine goes on holding the journal
 	if j.queue != nil {
 		close(j.queue)
 		<-j.idle

@@ -18,10 +18,8 @@ type Provider interface {
 	// Create makes the resource, or adopts the one of that name. With r.Preview
 	// it changes nothing, and values that do not exist yet are computed ones.
 	Create(ctx context.Context, r Request) (id string, outputs resource.PropertyMap, err error)
-	// Read says what is there, and under which id when that is not the one asked for:
-	// a creation whose answer was lost is asked for by name. Nil outputs mean that the
-	// resource is gone for good; one that is merely stopped says so in an output.
-	Read(ctx context.Context, r Request) (id string, outputs resource.PropertyMap, err error)
+	// Read says what is there.
+	Read(ctx context.Context, r Request) (Found, error)
 	// Update changes the resource in place; r.Preview as in Create.
 	Update(ctx context.Context, r Request) (outputs resource.PropertyMap, err error)
 	// Delete removes it; deleting what is not there is no error.
@@ -42,6 +40,14 @@ type Request struct {
 	Preview bool
 	// Waiting tells the person what the operation waits for; never nil.
 	Waiting func(what string)
+}
+
+// Found is what a Read found. Nil outputs mean that the resource is gone for good;
+// one that is merely stopped says so in an output.
+type Found struct {
+	ID      string               // empty: the one that was asked for; a creation whose answer was lost is asked for by name
+	Inputs  resource.PropertyMap // nil: what the state says was asked for
+	Outputs resource.PropertyMap
 }
 
 // Failure is an input that Check refuses.

@@ -96,18 +96,18 @@ func (c *cloud) Create(ctx context.Context, r engine.Request) (string, resource.
 	return r.Name, c.outputs(r), c.write(r)
 }
 
-func (c *cloud) Read(_ context.Context, r engine.Request) (string, resource.PropertyMap, error) {
+func (c *cloud) Read(_ context.Context, r engine.Request) (engine.Found, error) {
 	out := r.Olds.Copy()
 	if c.dir == "" {
-		return r.ID, out, nil
+		return engine.Found{Outputs: out}, nil
 	}
 	if _, err := os.Stat(c.file(r.Name)); errors.Is(err, os.ErrNotExist) {
 		if len(table[r.Type].State) == 0 {
-			return r.ID, nil, nil
+			return engine.Found{}, nil
 		}
 		out["state"] = resource.NewStringProperty(engine.Missing)
 	}
-	return r.ID, out, nil
+	return engine.Found{Outputs: out}, nil
 }
 
 func (c *cloud) Update(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {

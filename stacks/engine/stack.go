@@ -41,6 +41,9 @@ type Config struct {
 	Providers     map[string]ProviderFactory // ours, by package name
 	Table         plan.Table
 	Parallel      int32 // 0: DefaultParallel
+	// Unsure: a creation that failed may have happened nevertheless, as where an
+	// answer can be lost; what it made is looked for by its name at the next refresh.
+	Unsure bool
 }
 
 // Stack is one stack's state and the operations on it. It is not safe for
@@ -62,7 +65,7 @@ func Open(c Config) (*Stack, error) {
 		s.parallel = DefaultParallel
 	}
 	dir := filepath.Join(c.Store, ".pulumi", "stacks", c.Project)
-	s.state = &checkpoint{file: filepath.Join(dir, c.Name+".json"), name: s.qualified(), adopts: s.adopts}
+	s.state = &checkpoint{file: filepath.Join(dir, c.Name+".json"), name: s.qualified(), adopts: s.adopts, unsure: c.Unsure}
 	return s, nil
 }
 
@@ -114,6 +117,9 @@ type Options struct {
 	// Lift, when not nil, names the resources whose protection does not count in
 	// this operation. The state goes on saying that they are protected.
 	Lift func(name string) bool
+	// Only, when not nil, names the resources of the state that the operation may touch:
+	// nothing else is changed, and nothing made.
+	Only func(name string) bool
 	// Now, when done, ends the operation at once; the context given to the
 	// operation ends it gracefully: what has begun is finished.
 	Now context.Context
@@ -198,9 +204,10 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 	obs := newObserver(o.Sink, s.table, dry)
 	err = s.operate(ctx, snap, obs, o, do, dry, engine.UpdateOptions{
 		HostFactory: s.hostFactory(p, o.Sink, failed), SkipPluginPreInstall: true,
-		Parallel: s.parallel, Refresh: o.Refresh,
+		Parallel: s.parallel, Refresh: o.Refresh, Targets: targets(snap, o.Only),
 	})
 	res.Changes = obs.changes
+	obs.forget()
 	if err == nil {
 		return res, nil
 	}
@@ -214,6 +221,20 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 	default:
 		return res, err
 	}
+}
+
+// targets are the resources of the state that an operation is held to.
+func targets(snap *deploy.Snapshot, only func(string) bool) deploy.UrnTargets {
+	if snap == nil || only == nil {
+		return deploy.UrnTargets{}
+	}
+	var urns []resource.URN
+	for _, r := range snap.Resources {
+		if r.Custom && only(r.URN.Name()) {
+			urns = append(urns, r.URN)
+		}
+	}
+	return deploy.NewUrnTargetsFromUrns(urns)
 }
 
 // operate runs one operation of the engine and, unless dry, journals it.

@@ -101,9 +101,9 @@ func outputs(r engine.Request) resource.PropertyMap {
 
 // Read implements engine.Provider. A part that does not run says "stopped",
 // never "gone": its data may be there.
-func (p *provider) Read(ctx context.Context, r engine.Request) (string, resource.PropertyMap, error) {
+func (p *provider) Read(ctx context.Context, r engine.Request) (engine.Found, error) {
 	out, err := p.read(ctx, r)
-	return r.ID, out, err
+	return engine.Found{Outputs: out}, err
 }
 
 func (p *provider) read(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {

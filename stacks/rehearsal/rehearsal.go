@@ -224,6 +224,8 @@ type Cloud struct {
 	Model Model
 	// Speed scales the durations of the table: 1 is real time, 0 none.
 	Speed float64
+	// Whole: what the cloud does not know does not exist, as in one that is kept in a file.
+	Whole bool
 	// Fault decides what goes wrong with the n-th call (from 1); nil: nothing.
 	Fault func(n int, o Operation) Fault
 	// After, when set, is called after each call that did something.
@@ -551,7 +553,7 @@ func (p *provider) Create(ctx context.Context, r engine.Request) (id string, out
 
 // Read implements engine.Provider. A resource that this cloud never made comes
 // from the state that was copied, and is taken to be there.
-func (p *provider) Read(_ context.Context, r engine.Request) (string, resource.PropertyMap, error) {
+func (p *provider) Read(_ context.Context, r engine.Request) (engine.Found, error) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	t := p.c.world.things[r.Type+" "+r.ID]
@@ -559,10 +561,12 @@ func (p *provider) Read(_ context.Context, r engine.Request) (string, resource.P
 		t = p.c.world.named(r.Type, r.Name)
 	}
 	switch {
-	case t == nil && p.c.file != "":
-		return "", nil, nil
+	case t == nil && (p.c.file != "" || p.c.Whole):
+		return engine.Found{}, nil
 	case t == nil:
-		return r.ID, r.Olds, nil
+		return engine.Found{Outputs: r.Olds}, nil
+	case p.c.Model != nil:
+		return engine.Found{ID: t.ID, Inputs: t.Inputs, Outputs: t.Out}, nil
 	}
 	out := t.Out
 	for k, v := range r.OldInputs {
@@ -572,7 +576,7 @@ func (p *provider) Read(_ context.Context, r engine.Request) (string, resource.P
 			break
 		}
 	}
-	return t.ID, out, nil
+	return engine.Found{Outputs: out}, nil
 }
 
 // Update implements engine.Provider.

@@ -1,6 +1,8 @@
 package program
 
 import (
+	"fmt"
+
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/elasticache"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/rds"
@@ -181,13 +183,16 @@ func (p *program) links() error {
 			continue
 		}
 		source, group := p.runs(from)
-		id := source + "-to-" + l.To
+		id, outID := source+"-to-"+l.To, source+"-to-"+l.To
+		if from.Region != s.n.Region { // by address one rule serves all stores of a port
+			outID = fmt.Sprintf("%s-to-%s-%d", source, s.c.code, s.port)
+		}
 		if done[id] {
 			continue
 		}
 		done[id] = true
 		in := &vpc.SecurityGroupIngressRuleArgs{SecurityGroupId: s.group.ID(), Description: str("from " + source), IpProtocol: str("tcp"), FromPort: num(s.port), ToPort: num(s.port)}
-		out := &vpc.SecurityGroupEgressRuleArgs{SecurityGroupId: group.ID(), Description: str("to " + l.To), IpProtocol: str("tcp"), FromPort: num(s.port), ToPort: num(s.port)}
+		out := &vpc.SecurityGroupEgressRuleArgs{SecurityGroupId: group.ID(), Description: str("to " + outID), IpProtocol: str("tcp"), FromPort: num(s.port), ToPort: num(s.port)}
 		if from.Region == s.n.Region {
 			in.ReferencedSecurityGroupId, out.ReferencedSecurityGroupId = group.ID(), s.group.ID()
 		} else {
@@ -196,8 +201,12 @@ func (p *program) links() error {
 		if _, err := vpc.NewSecurityGroupIngressRule(p.ctx, id, in, s.c.in()...); err != nil {
 			return err
 		}
+		if done["out "+outID] {
+			continue
+		}
+		done["out "+outID] = true
 		there := p.regions[from.Region]
-		if _, err := vpc.NewSecurityGroupEgressRule(p.ctx, id, out, pulumi.Parent(s.c), pulumi.Provider(there.provider)); err != nil {
+		if _, err := vpc.NewSecurityGroupEgressRule(p.ctx, outID, out, pulumi.Parent(there.component), pulumi.Provider(there.provider)); err != nil {
 			return err
 		}
 	}

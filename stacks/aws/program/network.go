@@ -19,6 +19,7 @@ import (
 type region struct {
 	name, code string
 	provider   *aws.Provider
+	component  *node
 	key        *kms.Key
 	topic      *sns.Topic
 	records    *s3.BucketV2 // access logs
@@ -73,6 +74,7 @@ func (p *program) region(name string) error {
 	if err != nil {
 		return err
 	}
+	r.component = c
 	steps := []func(*node) error{p.keys, p.alerts, p.accessLogs, p.vpc, p.subnets, p.routes, p.flowLogs}
 	if p.runsTasks(name) {
 		steps = append(steps, p.nat, p.tasks)
