@@ -32,6 +32,7 @@ func newPreview(c *cli) *cobra.Command {
 	f.StringVar(&out, "out", "", "write the plan to a file, for 'scale up --plan'")
 	f.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are changes")
 	f.StringVar(&o.at, "at", "", "when to begin")
+	f.BoolVar(&o.full, "full", false, "show every resource, where there are many")
 	f.StringArrayVar(&o.goal.AllowDataLoss, "allow-data-loss", nil, "a resource that may lose its data, by its name; may be repeated")
 	complete(cmd, "level", completeLevels)
 	return cmd
@@ -81,7 +82,9 @@ func preview(cmd *cobra.Command, c *cli, o *change, out string, detailed bool) e
 	case "markdown":
 		view.PlanMarkdown(c.Out, p)
 	default:
-		view.PlanText(c.Out, p, c.style())
+		s := c.style()
+		s.Full = o.full
+		view.PlanText(c.Out, p, s)
 	}
 	switch {
 	case err != nil:

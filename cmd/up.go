@@ -24,6 +24,7 @@ type change struct {
 	at          string
 	immediately bool
 	planFile    string
+	full        bool
 	lockTimeout *time.Duration
 }
 
@@ -44,6 +45,7 @@ was interrupted is taken up again by the next.`,
 	f.IntVarP(&o.goal.Level, "level", "l", 0, "the level (default: the one that stands, or that of scale.yaml, or 1)")
 	f.IntVar(&o.goal.Port, "port", 0, "port of the public address (default: as before, or a free one)")
 	f.StringVar(&o.at, "at", "", "when to begin: 03:30, '2026-12-01 03:30'")
+	f.BoolVar(&o.full, "full", false, "show every resource of the plan, where there are many")
 	f.BoolVar(&o.immediately, "now", false, "begin at once, whatever maintenance.window says")
 	f.StringVar(&o.planFile, "plan", "", "take the plan of 'scale preview --out'; refused when it is stale")
 	complete(cmd, "level", completeLevels)
@@ -103,7 +105,9 @@ func (o *change) run(ctx context.Context, c *cli) error {
 		}
 	}
 	if format == "text" {
-		view.PlanText(c.Err, p, c.errStyle())
+		s := c.errStyle()
+		s.Full = o.full
+		view.PlanText(c.Err, p, s)
 	}
 	if len(p.Violations) > 0 {
 		return &stacks.GuardError{Violations: p.Violations}

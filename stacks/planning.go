@@ -151,7 +151,7 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 			p.Downtime += s.Expect
 		}
 	}
-	p.Violations = plan.Guard(p.Steps, e.target.Table(), e.allowed(g))
+	p.Violations = append(plan.Guard(p.Steps, e.target.Table(), e.allowed(g)), unseen(now, wanted, g.AllowDataLoss)...)
 	p.Digests, err = e.digests(wanted)
 	return p, steps, err
 }
@@ -249,7 +249,7 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 			}
 			st.Changes = r.Changes
 		}
-		if i < len(steps)-1 {
+		if i < len(steps)-1 || e.target.Model() != nil { // what stands in the end has a price
 			if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
 				return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
 			}
@@ -258,7 +258,64 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 		st.Expect = expect(e.target.Table(), st.Changes)
 		out = append(out, st)
 	}
-	return out, nil
+	return out, e.cost(ctx, p, copied)
+}
+
+// cost is what the environment costs now and after the plan.
+func (e *Environment) cost(ctx context.Context, p *plan.Plan, copied *engine.Stack) error {
+	if e.target.Model() == nil {
+		return nil
+	}
+	now, err := e.stack.Standing(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := copied.Standing(ctx)
+	if err != nil {
+		return err
+	}
+	was, _ := e.target.Cost(now)
+	lines, assumes := e.target.Cost(after)
+	p.Cost = &plan.Cost{Now: plan.Sum(was), After: plan.Sum(lines), Prices: e.target.Prices(), Assumes: assumes, Lines: lines}
+	return nil
+}
+
+// Cost is what stands costs.
+func (e *Environment) Cost(ctx context.Context) (plan.Cost, error) {
+	standing, err := e.stack.Standing(ctx)
+	if err != nil {
+		return plan.Cost{}, err
+	}
+	lines, assumes := e.target.Cost(standing)
+	return plan.Cost{Now: plan.Sum(lines), After: plan.Sum(lines), Prices: e.target.Prices(), Assumes: assumes, Lines: lines}, nil
+}
+
+// unseen are databases whose data an application would not see after a walk: a
+// service's own that a lower level does not use, and one that begins empty while
+// what the service has written stays in the shared one.
+func unseen(now, wanted topology.Topology, allowed []string) []plan.Violation {
+	var vs []plan.Violation
+	refuse := func(n topology.Node, what string) {
+		if !slices.Contains(allowed, n.ID) {
+			vs = append(vs, plan.Violation{Rule: "G5", Resource: n.ID, What: what})
+		}
+	}
+	if now.Level == 0 || wanted.Level == 0 {
+		return nil
+	}
+	for _, n := range wanted.OfKind(topology.Database) {
+		was, stood := now.Node(n.ID)
+		if n.Database.Service == "" || n.Replica() {
+			continue
+		}
+		switch {
+		case stood && !was.Stopped() && n.Stopped():
+			refuse(n, fmt.Sprintf("%s holds what %s has written, and level %d uses the shared database, where that is not; it stays and is not seen", n.ID, n.Database.Service, wanted.Level))
+		case (!stood || was.Stopped()) && !n.Stopped():
+			refuse(n, fmt.Sprintf("%s would not hold what %s has written to the shared database until now: copy it first, or give it up; it stays there", n.ID, n.Database.Service))
+		}
+	}
+	return vs
 }
 
 // copy is the stack on a rehearsal of what stands.

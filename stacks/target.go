@@ -31,6 +31,10 @@ type Shaper interface {
 	URL(t topology.Topology, pins map[string]string) string
 	// Where names the place, for whoever is asked whether to go on; empty: here.
 	Where(t topology.Topology, pins map[string]string) string
+	// Cost is what resources cost a month, and what that assumes; nothing where
+	// nobody asks for money.
+	Cost(standing []engine.Request) (lines []plan.CostLine, assumes []string)
+	Prices() string // where and when its prices are from
 	// Unknown is what no plan for the target can know.
 	Unknown() []string
 }

@@ -106,7 +106,9 @@ type Plan struct {
 	// Why is the reason for Starts.
 	Why        string      `json:"why,omitempty"`
 	Violations []Violation `json:"violations,omitempty"`
-	Digests    Digests     `json:"digests"`
+	// Cost before and after; nil where nothing has a price.
+	Cost    *Cost   `json:"cost,omitempty"`
+	Digests Digests `json:"digests"`
 }
 
 // Step is one engine update of a walk, with the gate after it.

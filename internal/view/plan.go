@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ func PlanText(w io.Writer, p plan.Plan, s Style) {
 		fmt.Fprintln(w, "not known before: "+u)
 	}
 	fmt.Fprintln(w, Downtime(p, s))
+	if p.Cost != nil {
+		fmt.Fprintln(w, CostLine(*p.Cost))
+	}
 	if p.Starts != nil {
 		fmt.Fprintf(w, "Starts %s, %s.\n", s.Bold(p.Starts.Local().Format("Mon 2006-01-02 15:04")), p.Why)
 	}
@@ -95,6 +99,32 @@ func Downtime(p plan.Plan, s Style) string {
 	return s.Warn(fmt.Sprintf("Downtime: about %s, in which the maintenance page answers.", Duration(seconds(p.Downtime))))
 }
 
+// CostLine is what the environment costs before and after, in a line.
+func CostLine(c plan.Cost) string {
+	if c.Now == c.After {
+		return fmt.Sprintf("Cost: about $%.0f a month (%s).", c.After, c.Prices)
+	}
+	return fmt.Sprintf("Cost: about $%.0f a month now, $%.0f after (%s).", c.Now, c.After, c.Prices)
+}
+
+// CostText writes what each component costs.
+func CostText(w io.Writer, c plan.Cost, s Style) {
+	var rows [][]string
+	for _, l := range c.Lines {
+		rows = append(rows, []string{"  " + l.Name, l.What, fmt.Sprintf("%g %s", l.Quantity, l.Unit), fmt.Sprintf("$%.4g", l.Price), fmt.Sprintf("$%.2f", l.Monthly)})
+	}
+	if len(rows) > 0 {
+		for _, line := range table(append([][]string{{"  COMPONENT", "WHAT", "QUANTITY", "EACH", "A MONTH"}}, rows...)) {
+			fmt.Fprintln(w, line)
+		}
+	}
+	fmt.Fprintln(w, s.Bold(fmt.Sprintf("About $%.2f a month", c.After)))
+	fmt.Fprintln(w, s.Faint("prices: "+c.Prices))
+	for _, a := range c.Assumes {
+		fmt.Fprintln(w, s.Faint("assumes: "+a))
+	}
+}
+
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
 
 // Counts is how many changes of each kind, in a line.
@@ -105,8 +135,12 @@ func Counts(p plan.Plan) string {
 
 func stepText(w io.Writer, i int, st plan.Step, s Style) {
 	fmt.Fprintf(w, "\n%s  %s\n", s.Bold(fmt.Sprintf("%d. %s", i+1, st.Title)), s.Faint("about "+Duration(seconds(st.Expect))))
+	changes := st.Changes
+	if len(changes) > many && !s.Full {
+		changes = grouped(w, changes, s)
+	}
 	node := ""
-	for _, c := range st.Changes {
+	for _, c := range changes {
 		if c.Node != node {
 			node = c.Node
 			fmt.Fprintf(w, "   %s\n", node)
@@ -119,6 +153,54 @@ func stepText(w io.Writer, i int, st plan.Step, s Style) {
 	if st.Gate != "" {
 		fmt.Fprintf(w, "   %s\n", s.Faint("then: "+gateText(st.Gate)))
 	}
+}
+
+// many changes of a step are told by component, a line each.
+const many = 30
+
+// grouped writes a line for each component, and returns the changes that are told
+// one by one nevertheless: what touches data or is made anew.
+func grouped(w io.Writer, cs []plan.Change, s Style) (rest []plan.Change) {
+	var order []string
+	ops, types := map[string]map[plan.Op]int{}, map[string]map[string]int{}
+	for _, c := range cs {
+		if c.Op == plan.Replace || c.Holds && c.Op != plan.Create {
+			rest = append(rest, c)
+			continue
+		}
+		if ops[c.Node] == nil {
+			order = append(order, c.Node)
+			ops[c.Node], types[c.Node] = map[plan.Op]int{}, map[string]int{}
+		}
+		ops[c.Node][c.Op]++
+		types[c.Node][short(c.Type)]++
+	}
+	var rows [][]string
+	for _, n := range order {
+		var marks []string
+		for _, op := range []plan.Op{plan.Create, plan.Update, plan.Delete} {
+			if k := ops[n][op]; k > 0 {
+				marks = append(marks, fmt.Sprintf("%s%d", op.Symbol(), k))
+			}
+		}
+		rows = append(rows, []string{"     " + strings.Join(marks, " "), n, counted(types[n])})
+	}
+	for _, line := range table(rows) {
+		fmt.Fprintln(w, wrap(line, s.Width, hang(rows)))
+	}
+	return rest
+}
+
+// counted are types with how many of each: "Subnet ×6, Vpc".
+func counted(types map[string]int) string {
+	var parts []string
+	for _, t := range slices.Sorted(maps.Keys(types)) {
+		if types[t] > 1 {
+			t = fmt.Sprintf("%s ×%d", t, types[t])
+		}
+		parts = append(parts, t)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // gateTexts say what each gate of a walk asks.
@@ -213,6 +295,9 @@ func PlanMarkdown(w io.Writer, p plan.Plan) {
 		return
 	}
 	fmt.Fprintf(w, "**%s** %s. %s\n\n", Worst(p, s), Counts(p), Downtime(p, s))
+	if p.Cost != nil {
+		fmt.Fprintf(w, "%s\n\n", CostLine(*p.Cost))
+	}
 	for _, v := range p.Violations {
 		fmt.Fprintf(w, "- :no_entry: refused (%s): %s\n", v.Rule, v.What)
 	}

@@ -14,7 +14,8 @@ import (
 // Style says how text may look.
 type Style struct {
 	Color bool
-	Width int // columns; 0: as long as it takes
+	Width int  // columns; 0: as long as it takes
+	Full  bool // every resource of a plan, however many there are
 }
 
 const (

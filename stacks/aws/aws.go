@@ -31,6 +31,7 @@ type Config struct {
 	Account  string // the only one that it may stand in; empty: that of the credentials
 	Profile  string // of the shared AWS configuration; empty: the standard chain
 	Endpoint string // an emulator's; empty: AWS
+	Usage    *Usage // what traffic is assumed; nil: LightUse
 	// Rehearsal, when not nil, stands for the account: no credentials, no network.
 	Rehearsal *rehearsal.Cloud
 }

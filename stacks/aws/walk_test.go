@@ -173,7 +173,7 @@ func TestEveryPairOfLevels(t *testing.T) {
 // next run converges, nothing is made twice, users are always led to what answers.
 func TestFaultsAtEveryCall(t *testing.T) {
 	walks := [][2]int{{1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 4}, {4, 3}, {3, 2}, {2, 1}}
-	every := 31
+	every := 61
 	if os.Getenv("SCALE_TEST_EVERY") == "1" {
 		every = 1
 	}

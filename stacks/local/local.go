@@ -63,6 +63,12 @@ func (l *Local) Table() plan.Table { return Table }
 // Where is here.
 func (l *Local) Where(topology.Topology, map[string]string) string { return "" }
 
+// Cost is nothing: the machine is there.
+func (l *Local) Cost([]engine.Request) ([]plan.CostLine, []string) { return nil, nil }
+
+// Prices are none.
+func (l *Local) Prices() string { return "" }
+
 // Unknown is nothing: what a change needs is looked at before.
 func (l *Local) Unknown() []string { return nil }
 

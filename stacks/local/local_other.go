@@ -39,6 +39,8 @@ func (*Local) Name() string                                                     
 func (*Local) Table() plan.Table                                                { return Table }
 func (*Local) Providers() map[string]engine.ProviderFactory                     { return nil }
 func (*Local) Where(topology.Topology, map[string]string) string                { return "" }
+func (*Local) Cost([]engine.Request) ([]plan.CostLine, []string)                { return nil, nil }
+func (*Local) Prices() string                                                   { return "" }
 func (*Local) Unknown() []string                                                { return nil }
 func (*Local) Model() rehearsal.Model                                           { return nil }
 func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }

@@ -56,6 +56,12 @@ func (t *Target) Table() plan.Table { return simulated }
 // Where is nowhere that has a name.
 func (t *Target) Where(topology.Topology, map[string]string) string { return "" }
 
+// Cost is nothing.
+func (t *Target) Cost([]engine.Request) ([]plan.CostLine, []string) { return nil, nil }
+
+// Prices are none.
+func (t *Target) Prices() string { return "" }
+
 // Unknown is nothing.
 func (t *Target) Unknown() []string { return nil }
 
