@@ -46,7 +46,9 @@ func buildSingleNode(app config.App, now topology.Topology) (topology.Topology, 
 	}
 	entry, behind := &topology.EntrySpec{}, []string{}
 	for _, svc := range app.Services {
-		backend := b.add(b.Home(), svc.Name, topology.Node{Kind: topology.Backend, Backend: b.backend(svc, "blue", max(svc.Instances, 1))}, b.behind(svc, b.Home())...)
+		spec := b.backend(svc, "blue", max(svc.Instances, 1))
+		spec.Routes = svc.Routes
+		backend := b.add(b.Home(), svc.Name, topology.Node{Kind: topology.Backend, Backend: spec}, b.behind(svc, b.Home())...)
 		behind = append(behind, backend)
 		for _, r := range svc.Routes {
 			entry.Routes = append(entry.Routes, topology.Route{Path: r, To: backend})

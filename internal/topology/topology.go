@@ -132,6 +132,7 @@ type BackendSpec struct {
 	Color     string            `json:"color"`             // blue or green
 	Instances int               `json:"instances"`         // 0: an idle colour
 	StaticURL string            `json:"staticUrl"`         // where its static files are; empty: nobody else serves them
+	Routes    []string          `json:"routes,omitempty"`  // of a single node: the paths that lead to it, whoever else they lead to
 	Calls     []string          `json:"calls,omitempty"`   // the services that it may call
 	Env       map[string]string `json:"env,omitempty"`     // the application's own settings, no secrets
 	Secrets   []string          `json:"secrets,omitempty"` // names of settings whose values are kept encrypted in the record
@@ -323,6 +324,7 @@ func (n Node) clone() Node {
 		b := *n.Backend
 		b.Command, b.Migrate, b.Secrets = slices.Clone(b.Command), slices.Clone(b.Migrate), slices.Clone(b.Secrets)
 		b.Env, b.Calls = maps.Clone(b.Env), slices.Clone(b.Calls)
+		b.Routes = slices.Clone(b.Routes)
 		n.Backend = &b
 	}
 	if n.LoadBalancer != nil {

@@ -139,8 +139,25 @@ func stepText(w io.Writer, i int, st plan.Step, s Style) {
 	if len(changes) > many && !s.Full {
 		changes = grouped(w, changes, s)
 	}
+	resources(w, changes, s)
+	if st.Gate != "" {
+		fmt.Fprintf(w, "   %s\n", s.Faint("then: "+gateText(st.Gate)))
+	}
+}
+
+// DriftText writes what has changed outside, and what brings it back.
+func DriftText(w io.Writer, name string, cs []plan.Change, s Style) {
+	if len(cs) == 0 {
+		fmt.Fprintf(w, "%s: nothing has changed outside.\n", name)
+		return
+	}
+	fmt.Fprintf(w, "%s: %d resources have changed outside. To bring them back, 'scale up' would\n", s.Bold(name), len(cs))
+	resources(w, cs, s)
+}
+
+func resources(w io.Writer, cs []plan.Change, s Style) {
 	node := ""
-	for _, c := range changes {
+	for _, c := range cs {
 		if c.Node != node {
 			node = c.Node
 			fmt.Fprintf(w, "   %s\n", node)
@@ -149,9 +166,6 @@ func stepText(w io.Writer, i int, st plan.Step, s Style) {
 		for _, d := range c.Diff {
 			fmt.Fprintf(w, "         %s\n", property(d, s))
 		}
-	}
-	if st.Gate != "" {
-		fmt.Fprintf(w, "   %s\n", s.Faint("then: "+gateText(st.Gate)))
 	}
 }
 

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"maps"
@@ -54,7 +55,7 @@ func (p *program) single(n topology.Node, _ *node) error {
 func (p *program) onHost(n topology.Node, w *workload) error {
 	h := p.hosts[n.Region]
 	h.runs = append(h.runs, map[string]any{"service": n.Backend.Service, "image": n.Backend.Image, "command": n.Backend.Command, "instances": n.Backend.Instances,
-		"health": n.Backend.Health, "environment": p.environment(n), "secret": w.secret.Arn, "keys": p.connections(n), "version": w.version.VersionId})
+		"health": n.Backend.Health, "environment": p.environment(n), "secret": w.secret.Arn, "keys": p.connections(n)})
 	h.reads = append(h.reads, statement{"Effect": "Allow", "Action": []string{"secretsmanager:GetSecretValue"}, "Resource": w.secret.Arn})
 	h.reads = append(h.reads, p.mayKeepFiles(n)...)
 	return nil
@@ -73,7 +74,7 @@ func (p *program) machines() error {
 
 func (p *program) machine(h *host) error {
 	told, err := ssm.NewParameter(p.ctx, h.id, &ssm.ParameterArgs{Name: str(p.path(h.id)), Description: str("what the node runs"), Type: str("String"), Tier: str("Intelligent-Tiering"),
-		Value: pulumi.JSONMarshal(map[string]any{"domain": p.s.Domain, "services": h.runs, "routes": p.routesOf(h.region.name), "releases": p.zone.releases.Bucket, "release": p.release(h.region.name)})}, h.in()...)
+		Value: pulumi.JSONMarshal(map[string]any{"domain": p.s.Domain, "services": h.runs, "caddyfile": p.caddyfile(h.region.name), "releases": p.zone.releases.Bucket, "release": p.release(h.region.name)})}, h.in()...)
 	if err != nil {
 		return err
 	}
@@ -111,27 +112,45 @@ func (p *program) machine(h *host) error {
 	return p.machineAlarms(h, machine)
 }
 
-// routesOf are the paths that a region's entry leads to what runs on the machine.
-func (p *program) routesOf(region string) []any {
-	routes := []any{}
-	for _, e := range p.t.OfKind(topology.Entry) {
-		if e.Region != region {
+// caddyfile is how the machine answers: by path, the longest first, as long as it
+// stands and wherever the name leads meanwhile; or with the maintenance page.
+func (p *program) caddyfile(region string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s {\n", p.s.Domain)
+	if m := p.closed(region); m != nil {
+		fmt.Fprintf(&b, "\theader Retry-After %d\n\trespond \"Back in a moment\" 503\n}\n", m.RetryAfter)
+		return b.String()
+	}
+	to := map[string]string{}
+	for _, n := range p.t.Nodes {
+		if n.Region != region || !onHost(n) {
 			continue
 		}
-		for _, r := range e.Entry.Routes {
-			to, _ := p.t.Node(r.To)
-			switch {
-			case to.Backend != nil:
-				routes = append(routes, map[string]any{"path": r.Path, "service": to.Backend.Service})
-			case to.Static != nil:
-				routes = append(routes, map[string]any{"path": r.Path, "static": true})
-			}
+		if n.Static != nil {
+			to[n.Static.Prefix] = fmt.Sprintf("\thandle_path %s/* {\n\t\troot * /srv/files/%s\n\t\tencode gzip\n\t\tfile_server\n\t}\n", trim(n.Static.Prefix), n.Static.Release)
+			continue
 		}
-		if m := e.Entry.Maintenance; m != nil {
-			routes = []any{map[string]any{"path": "/", "maintenance": true, "retryAfter": fmt.Sprint(m.RetryAfter)}}
+		for _, path := range n.Backend.Routes {
+			to[path] = fmt.Sprintf("\thandle %s* {\n\t\treverse_proxy %s:%d\n\t}\n", path, n.Backend.Service, port)
 		}
 	}
-	return routes
+	paths := slices.SortedFunc(maps.Keys(to), func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	for _, path := range paths {
+		b.WriteString(to[path])
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// closed is the maintenance that a region's machine answers with; nil where a load
+// balancer stands before its entry, or nothing is closed.
+func (p *program) closed(region string) *topology.Maintenance {
+	for _, e := range p.t.OfKind(topology.Entry) {
+		if e.Region == region && p.fronts[region] == nil {
+			return e.Entry.Maintenance
+		}
+	}
+	return nil
 }
 
 // release is the digest of the static files that a region answers with.
