@@ -36,6 +36,7 @@ const runtimeName = "go"
 type host struct {
 	plugin.Host
 	program   pulumi.RunFunc
+	external  func([]string) error
 	providers map[string]ProviderFactory
 	sink      plan.Sink
 	failures  *failures
@@ -45,7 +46,7 @@ type host struct {
 }
 
 // hostFactory builds the host of one operation.
-func (s *Stack) hostFactory(program pulumi.RunFunc, sink plan.Sink, f *failures) pulumiengine.HostFactory {
+func (s *Stack) hostFactory(program pulumi.RunFunc, o Options, f *failures) pulumiengine.HostFactory {
 	reg := registry.NewOnDemandRegistry(func() (registry.Registry, error) {
 		return nil, errors.New("no registry of packages is configured")
 	})
@@ -55,7 +56,7 @@ func (s *Stack) hostFactory(program pulumi.RunFunc, sink plan.Sink, f *failures)
 		if err != nil {
 			return nil, err
 		}
-		return &host{Host: h, program: program, providers: s.providers, sink: sink, failures: f}, nil
+		return &host{Host: h, program: program, external: o.External, providers: s.providers, sink: o.Sink, failures: f}, nil
 	}
 }
 
@@ -75,7 +76,7 @@ func (h *host) LanguageRuntime(ctx *plugin.Context, rt string) (plugin.LanguageR
 	if rt != runtimeName {
 		return h.Host.LanguageRuntime(ctx, rt)
 	}
-	return &inline{program: h.program, engineAddr: h.ServerAddr()}, nil
+	return &inline{program: h.program, external: h.external, engineAddr: h.ServerAddr()}, nil
 }
 
 func (h *host) ResolvePlugin(ctx *plugin.Context, d workspace.PluginDescriptor) (*workspace.PluginInfo, error) {
@@ -110,10 +111,18 @@ func (h *host) Close() error {
 // inline is the language runtime of a program in this process.
 type inline struct {
 	program    pulumi.RunFunc
+	external   func([]string) error
 	engineAddr string
 }
 
 func (l *inline) Run(ctx context.Context, i plugin.RunInfo) (msg string, bail bool, err error) {
+	if l.external != nil {
+		if err := l.external([]string{"PULUMI_PROJECT=" + i.Project, "PULUMI_STACK=" + i.Stack, "PULUMI_ORGANIZATION=" + i.Organization, "PULUMI_ROOT_DIRECTORY=" + i.Info.RootDirectory(),
+			fmt.Sprintf("PULUMI_DRY_RUN=%t", i.DryRun), fmt.Sprintf("PULUMI_PARALLEL=%d", i.Parallel), "PULUMI_MONITOR=" + i.MonitorAddress, "PULUMI_ENGINE=" + l.engineAddr}); err != nil {
+			return err.Error(), false, nil
+		}
+		return "", false, nil
+	}
 	cfg := make(map[string]string, len(i.Config))
 	for k, v := range i.Config {
 		cfg[k.String()] = v

@@ -110,6 +110,13 @@ func (s *Stack) Copy(providers map[string]ProviderFactory) *Stack {
 	return &c
 }
 
+// Export is a stack as the pulumi command takes it up.
+type Export struct {
+	File    string            // the checkpoint
+	Salt    string            // of the secrets
+	Secrets map[string]string // ciphertexts of the program's own, by name
+}
+
 // Options of one operation. The zero value does what is usual.
 type Options struct {
 	Refresh bool // look at what is really there first
@@ -120,6 +127,9 @@ type Options struct {
 	// Only, when not nil, names the resources of the state that the operation may touch:
 	// nothing else is changed, and nothing made.
 	Only func(name string) bool
+	// External, when not nil, runs the program in a process of its own, which finds the
+	// engine by these variables. The program that the operation is given is not run.
+	External func(environment []string) error
 	// Now, when done, ends the operation at once; the context given to the
 	// operation ends it gracefully: what has begun is finished.
 	Now context.Context
@@ -203,7 +213,7 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 	failed := &failures{}
 	obs := newObserver(o.Sink, s.table, dry)
 	err = s.operate(ctx, snap, obs, o, do, dry, engine.UpdateOptions{
-		HostFactory: s.hostFactory(p, o.Sink, failed), SkipPluginPreInstall: true,
+		HostFactory: s.hostFactory(p, o, failed), SkipPluginPreInstall: true,
 		Parallel: s.parallel, Refresh: o.Refresh, Targets: targets(snap, o.Only),
 	})
 	res.Changes = obs.changes
