@@ -35,8 +35,8 @@ var arrows = map[string][]string{
 // only says which packages alone may import a path, or what begins with it.
 var only = map[string][]string{
 	"github.com/pulumi/pulumi/pkg": {"stacks/engine"},
-	"github.com/pulumi/":           {"stacks", "stacks/engine", "stacks/local", "stacks/rehearsal", "stacks/aws"},
-	"github.com/pulumi/pulumi-aws": {"stacks/aws"},
+	"github.com/pulumi/":           {"stacks", "stacks/engine", "stacks/local", "stacks/rehearsal", "stacks/aws", "stacks/aws/program"},
+	"github.com/pulumi/pulumi-aws": {"stacks/aws", "stacks/aws/program"},
 	"github.com/aws/":              {"stacks/aws"},
 	"github.com/caddyserver/":      {"stacks/local/agent"},
 	"charm.land/bubbletea":         {"tui"},
