@@ -131,6 +131,7 @@ func (o *observer) done(m engine.StepEventMetadata, kind plan.EventKind) {
 
 func (o *observer) diagnostic(p engine.DiagEventPayload) {
 	text := strings.TrimSpace(colors.Never.Colorize(p.Prefix + p.Message))
+	text = strings.TrimPrefix(text, "warning: warning: ")
 	if text == "" || p.Ephemeral || p.Severity == diag.Debug || p.Severity == diag.Infoerr {
 		return
 	}

@@ -205,3 +205,19 @@ func (l *inline) Pack(context.Context, string, string) (string, error) { return 
 func (l *inline) Link(context.Context, plugin.ProgramInfo, []workspace.LinkablePackageDescriptor, string) (string, error) {
 	return "", errInline
 }
+
+// MissingPluginError means that a real plugin is neither here nor to be had.
+type MissingPluginError struct{ Text string }
+
+func (e *MissingPluginError) Error() string { return e.Text }
+
+// MissingTool reports that a program is missing.
+func (e *MissingPluginError) MissingTool() bool { return true }
+
+// Hints returns what to do about it.
+func (e *MissingPluginError) Hints() string {
+	return "install it where there is a network with the command that the message names, or unpack its archive into ~/.pulumi/plugins/resource-NAME-VERSION ($PULUMI_HOME/plugins); nothing was changed"
+}
+
+// missingPlugin is how the engine says it.
+const missingPlugin = "Could not automatically download and install resource plugin"

@@ -226,6 +226,8 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 		return res, errors.Join(append(failed.errs, ErrCancelled)...)
 	case len(failed.errs) > 0:
 		return res, errors.Join(failed.errs...)
+	case strings.Contains(strings.Join(obs.errors, "\n"), missingPlugin):
+		return res, &MissingPluginError{strings.TrimPrefix(strings.Join(obs.errors, "\n"), "error: ")}
 	case len(obs.errors) > 0:
 		return res, errors.New(strings.Join(obs.errors, "\n"))
 	default:
