@@ -25,6 +25,7 @@ type change struct {
 	immediately bool
 	planFile    string
 	full        bool
+	target      string
 	lockTimeout *time.Duration
 }
 
@@ -74,6 +75,7 @@ func (o *change) run(ctx context.Context, c *cli) error {
 		return err
 	}
 	e.Warm()
+	o.target = a.Target
 	if o.goal.Verb == "up" && o.goal.Port == 0 {
 		o.goal.Port = a.Port
 	}
@@ -219,7 +221,7 @@ func (o *change) done(ctx context.Context, c *cli, e *stacks.Environment, format
 
 func (o *change) gone(c *cli, app, env, format string) error {
 	if format != "text" {
-		return view.JSON(c.Out, plan.Status{Version: plan.Version, App: app, Env: env, Target: "local", State: "absent"})
+		return view.JSON(c.Out, plan.Status{Version: plan.Version, App: app, Env: env, Target: o.target, State: "absent"})
 	}
 	fmt.Fprintf(c.Err, "\n%s/%s is gone, with its data.\n", app, env)
 	return nil
@@ -237,9 +239,14 @@ func (c *cli) release(e *stacks.Environment, lease *engine.Lock, app, env string
 }
 
 func (c *cli) prune(app, env string) {
-	if home, err := c.homeDir(); err == nil {
-		home.Prune(app, env)
+	home, err := c.homeDir()
+	if err != nil {
+		return
 	}
+	if c.rehearse {
+		home.Rehearsal().Prune(app, env)
+	}
+	home.Prune(app, env)
 }
 
 // commandLine is what the lock says that runs. No argument of ours is a secret.

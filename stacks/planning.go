@@ -256,6 +256,9 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 		}
 		st.Sort()
 		st.Expect = expect(e.target.Table(), st.Changes)
+		if e.target.Model() != nil && len(st.Changes) > 0 {
+			st.Expect = (overhead + copied.Expect(st.Changes)).Seconds()
+		}
 		out = append(out, st)
 	}
 	return out, e.cost(ctx, p, copied)

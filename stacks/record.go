@@ -46,7 +46,8 @@ type WalkState struct {
 	Began   time.Time         `json:"began"`
 	By      string            `json:"by"` // host and pid
 	Failed  string            `json:"failed,omitempty"`
-	Pending topology.Topology `json:"pending"` // what the step that had begun was to reach
+	Doing   string            `json:"doing,omitempty"` // what is done that no resource says, noted before it is
+	Pending topology.Topology `json:"pending"`         // what the step that had begun was to reach
 	// Start is the last topology that stood whole: what a failure walks back to.
 	Start topology.Topology `json:"start"`
 }

@@ -54,6 +54,9 @@ type Keeper interface {
 	Secrets(service string, names []string, pins map[string]string) (changed bool, err error)
 	// Renew replaces what keeps the components running, where a newer scale is at hand.
 	Renew(ctx context.Context) error
+	// Snapshot makes copies of what the changed resources hold, to which one can go
+	// back, where that is a matter of the target; name tells this time from others.
+	Snapshot(ctx context.Context, changed []plan.Change, t topology.Topology, name string, waiting func(string)) error
 	// Clean removes what is left of an environment that has no resources any more.
 	Clean(ctx context.Context) error
 }

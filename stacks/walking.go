@@ -317,11 +317,14 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	if vs := plan.Guard([]plan.Step{ps}, e.target.Table(), e.allowed(g)); len(vs) > 0 {
 		return &GuardError{vs}
 	}
+	waiting := func(what string) { tell(plan.Event{Kind: plan.Waiting, Text: what}) }
+	if err := e.snapshot(ctx, r.Changes, s.Topology, waiting); err != nil {
+		return err
+	}
 	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {
 		return err
 	}
 	fault.Point(fault.Gate)
-	waiting := func(what string) { tell(plan.Event{Kind: plan.Waiting, Text: what}) }
 	if err := e.target.Gate(ctx, string(s.Gate), s.Topology, e.pins, waiting); err != nil {
 		if ctx.Err() != nil {
 			return engine.ErrCancelled
@@ -330,6 +333,30 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 		return &GateError{s.Title, string(s.Gate), err}
 	}
 	tell(plan.Event{Kind: plan.StepDone, Text: s.Title, Elapsed: time.Since(began)})
+	return nil
+}
+
+// snapshot makes a copy of what the step's changes touch and data lies in. That it is
+// made is noted before.
+func (e *Environment) snapshot(ctx context.Context, changes []plan.Change, t topology.Topology, waiting func(string)) error {
+	var touched []plan.Change
+	for _, c := range changes {
+		if c.Holds && (c.Op == plan.Update || c.Op == plan.Replace) {
+			touched = append(touched, c)
+		}
+	}
+	if len(touched) == 0 || e.record.Walk == nil {
+		return nil
+	}
+	name := "before-" + e.record.Walk.Began.UTC().Format("20060102-150405")
+	e.record.Walk.Doing = "snapshots " + name
+	if err := e.save(); err != nil {
+		return err
+	}
+	if err := e.target.Snapshot(ctx, touched, t, name, waiting); err != nil {
+		return fmt.Errorf("snapshot before the change: %w", err)
+	}
+	e.record.Walk.Doing = ""
 	return nil
 }
 

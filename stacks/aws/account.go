@@ -15,6 +15,8 @@ import (
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -122,6 +124,23 @@ func (a *account) Lag(ctx context.Context, replica topology.Node, physical strin
 		return 0, fmt.Errorf("%s: its lag is not known yet", replica.ID)
 	}
 	return lag, nil
+}
+
+// Snapshot implements Verbs.
+func (a *account) Snapshot(ctx context.Context, db topology.Node, physical, name string) error {
+	c, err := a.load(ctx, db.Region)
+	if err != nil {
+		return err
+	}
+	client := rds.NewFromConfig(c)
+	id := physical + "-" + name
+	_, err = client.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: sdk.String(physical), DBSnapshotIdentifier: sdk.String(id)})
+	var exists *rdstypes.DBSnapshotAlreadyExistsFault
+	if err != nil && !errors.As(err, &exists) {
+		return explain(err, "rds:CreateDBSnapshot")
+	}
+	wait := rds.NewDBSnapshotAvailableWaiter(client)
+	return explain(wait.Wait(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: sdk.String(id)}, time.Hour), "rds:DescribeDBSnapshots")
 }
 
 // explain words what AWS or the way there said, with what to do about it.

@@ -221,6 +221,25 @@ func (a *AWS) Preflight(topology.Topology) error {
 	return nil
 }
 
+// Snapshot implements stacks.Keeper, for databases: before one is changed, what it
+// holds is copied. Snapshots stay until somebody deletes them.
+func (a *AWS) Snapshot(ctx context.Context, changed []plan.Change, t topology.Topology, name string, waiting func(string)) error {
+	for _, c := range changed {
+		n, ok := t.Node(c.Name)
+		if c.Type != databaseType || !ok {
+			continue
+		}
+		waiting("a snapshot of " + c.Name)
+		if err := a.verbs.Snapshot(ctx, n, program.Name(t, n.ID, 63), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// databaseType is that of databases.
+const databaseType = "aws:rds/instance:Instance"
+
 // Renew implements stacks.Keeper: AWS keeps its components running itself.
 func (a *AWS) Renew(context.Context) error { return nil }
 

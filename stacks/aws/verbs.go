@@ -20,6 +20,9 @@ type Verbs interface {
 	Healthy(ctx context.Context, pool topology.Node, physical string) (healthy int, err error)
 	// Lag is how far a replica is behind its leader.
 	Lag(ctx context.Context, replica topology.Node, physical string) (time.Duration, error)
+	// Snapshot copies what a database holds, and returns when that can be gone back to.
+	// One of that name that is there already is the one.
+	Snapshot(ctx context.Context, db topology.Node, physical, name string) error
 }
 
 // rehearsed answers in the place of an account.
@@ -47,4 +50,8 @@ func (r *rehearsed) Lag(_ context.Context, replica topology.Node, _ string) (tim
 		}
 	}
 	return 0, fmt.Errorf("%s does not stand", replica.ID)
+}
+
+func (r *rehearsed) Snapshot(_ context.Context, db topology.Node, physical, name string) error {
+	return r.cloud.Stand(&rehearsal.Thing{Type: snapshotType, Name: physical + "-" + name, ID: db.Region + "/" + physical + "-" + name})
 }

@@ -433,6 +433,33 @@ func (s *Stack) Standing(ctx context.Context) ([]Request, error) {
 	return rs, nil
 }
 
+// Expect is how long changes that have been made usually take: side by side, as far
+// as one does not depend on another, and what is deleted after the rest.
+func (s *Stack) Expect(changes []plan.Change) time.Duration {
+	takes, deletes := map[resource.URN]time.Duration{}, time.Duration(0)
+	for _, c := range changes {
+		if c.Op == plan.Delete {
+			deletes = max(deletes, s.table.Duration(c))
+			continue
+		}
+		takes[resource.URN(c.URN)] = s.table.Duration(c)
+	}
+	var longest time.Duration
+	ends := map[resource.URN]time.Duration{}
+	if s.state.base == nil {
+		return deletes
+	}
+	for _, r := range s.state.base.Resources { // what is depended on comes first
+		var begins time.Duration
+		for _, d := range r.Dependencies {
+			begins = max(begins, ends[d])
+		}
+		ends[r.URN] = begins + takes[r.URN]
+		longest = max(longest, ends[r.URN])
+	}
+	return longest + deletes
+}
+
 // noStackReferences: our programs read no other stack.
 type noStackReferences struct{}
 

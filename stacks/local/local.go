@@ -72,6 +72,12 @@ func (l *Local) Prices() string { return "" }
 // Unknown is nothing: what a change needs is looked at before.
 func (l *Local) Unknown() []string { return nil }
 
+// Snapshot makes none: a copy of a running data directory is not one, and nothing
+// here changes what it holds.
+func (l *Local) Snapshot(context.Context, []plan.Change, topology.Topology, string, func(string)) error {
+	return nil
+}
+
 // Model is none: the table says all there is to say.
 func (l *Local) Model() rehearsal.Model { return nil }
 

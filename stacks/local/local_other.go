@@ -35,12 +35,15 @@ func New(Config) *Local { return &Local{} }
 // RunAgent refuses.
 func RunAgent(string, string, bool) error { return errSystem }
 
-func (*Local) Name() string                                                     { return "local" }
-func (*Local) Table() plan.Table                                                { return Table }
-func (*Local) Providers() map[string]engine.ProviderFactory                     { return nil }
-func (*Local) Where(topology.Topology, map[string]string) string                { return "" }
-func (*Local) Cost([]engine.Request) ([]plan.CostLine, []string)                { return nil, nil }
-func (*Local) Prices() string                                                   { return "" }
+func (*Local) Name() string                                      { return "local" }
+func (*Local) Table() plan.Table                                 { return Table }
+func (*Local) Providers() map[string]engine.ProviderFactory      { return nil }
+func (*Local) Where(topology.Topology, map[string]string) string { return "" }
+func (*Local) Cost([]engine.Request) ([]plan.CostLine, []string) { return nil, nil }
+func (*Local) Prices() string                                    { return "" }
+func (*Local) Snapshot(context.Context, []plan.Change, topology.Topology, string, func(string)) error {
+	return errSystem
+}
 func (*Local) Unknown() []string                                                { return nil }
 func (*Local) Model() rehearsal.Model                                           { return nil }
 func (*Local) URL(topology.Topology, map[string]string) string                  { return "" }

@@ -264,6 +264,17 @@ func (c *Cloud) Seed(rs []engine.Request) {
 	}
 }
 
+// Stand makes a thing stand that no provider made: what a verb leaves.
+func (c *Cloud) Stand(t *Thing) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, err := c.stands(t)
+	if err != nil {
+		return err
+	}
+	return c.write(e)
+}
+
 // Take makes what stands in another cloud stand here.
 func (c *Cloud) Take(o *Cloud) {
 	for _, t := range o.Things() {

@@ -171,6 +171,11 @@ func (t *Target) Secrets(string, []string, map[string]string) (bool, error) { re
 // Renew implements stacks.Keeper.
 func (t *Target) Renew(context.Context) error { return nil }
 
+// Snapshot implements stacks.Keeper: there is nothing to go back to.
+func (t *Target) Snapshot(context.Context, []plan.Change, topology.Topology, string, func(string)) error {
+	return nil
+}
+
 // Clean implements stacks.Keeper.
 func (t *Target) Clean(context.Context) error { return nil }
 
