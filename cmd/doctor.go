@@ -6,8 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/view"
+	"github.com/scale-levels/scale/stacks/aws"
 	"github.com/scale-levels/scale/stacks/local"
 )
 
@@ -16,7 +18,8 @@ func newDoctor(c *cli) *cobra.Command {
 	var paths []string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what scale needs on this machine, and say what to install", Args: noArgs,
-		Long: `doctor looks at this machine. With --app it looks at the running application
+		Long: `doctor looks at this machine; for the target aws at credentials, plugin and domain.
+With --app it looks at the running application
 instead, for what would break with two of it: files that are written beside the
 code, a database in a file, session cookies that only one instance accepts. For
 that it runs a second instance for a moment, which gets no traffic.`,
@@ -39,6 +42,9 @@ that it runs a second instance for a moment, which gets no traffic.`,
 			}
 			t := local.New(local.Config{Root: home.Root(a.Name, a.Env), Build: build(exe)})
 			findings := t.Doctor()
+			if a.Target == config.AWS && !app {
+				findings = aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}).Doctor(cmd.Context())
+			}
 			if app {
 				e, _, err := c.environment("scale doctor")
 				if err != nil {

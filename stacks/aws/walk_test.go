@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -141,7 +142,9 @@ func TestEveryPairOfLevels(t *testing.T) {
 			if testing.Short() && c.regions*c.services > 1 {
 				t.Skip("the larger ones take minutes")
 			}
-			t.Parallel()
+			if alone(t) {
+				return
+			}
 			w := newWorld(t, c.regions, c.services)
 			w.to(tour[0])
 			held := w.holding()
@@ -167,6 +170,21 @@ func TestEveryPairOfLevels(t *testing.T) {
 			}
 		})
 	}
+}
+
+// alone runs the test in a process of its own, and reports whether it has: the engine
+// never gives back all that an operation took, and a tour has hundreds of them.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("SCALE_TEST_ALONE") != "" {
+		return false
+	}
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.timeout", "40m")
+	c.Env = append(os.Environ(), "SCALE_TEST_ALONE=1")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return true
 }
 
 // At every call of the walk from 1 to 5 and back, whatever goes wrong with it: the

@@ -24,7 +24,7 @@ func seeStore(name, setting string, find func() (string, error)) Finding {
 	f := Finding{Name: name, OK: true, Level: 1}
 	program, err := find()
 	if err != nil {
-		f = f.bad(err)
+		f = f.Bad(err)
 		f.What = "not installed; only '" + setting + "' needs it"
 		return f
 	}
@@ -36,7 +36,7 @@ func (l *Local) seePostgres() Finding {
 	f := Finding{Name: "PostgreSQL", Level: 1}
 	p, err := findPostgres(0)
 	if err != nil {
-		return f.bad(err)
+		return f.Bad(err)
 	}
 	f.OK, f.What = true, fmt.Sprintf("version %d in %s", p.major, p.bin)
 	return f
@@ -49,11 +49,11 @@ func (l *Local) seeUser() Finding {
 	}
 	u, err := unprivileged()
 	if err != nil {
-		return f.bad(err)
+		return f.Bad(err)
 	}
 	f.What = fmt.Sprintf("the database runs as user id %d, since scale runs as root", u.UID)
 	if err := reachable(l.Root, u); err != nil {
-		return f.bad(err)
+		return f.Bad(err)
 	}
 	return f
 }
@@ -73,10 +73,10 @@ func (l *Local) seeHome() Finding {
 		return f
 	}
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return f.bad(err)
+		return f.Bad(err)
 	}
 	if err := roomFor(dir); err != nil {
-		return f.bad(err)
+		return f.Bad(err)
 	}
 	f.OK, f.What = true, "under "+dir
 	return f
@@ -89,15 +89,6 @@ func (l *Local) seeAgent() Finding {
 	f := Finding{Name: "agent", OK: true, What: l.Supervisor(), Level: 1}
 	if l.seen.PID == 0 && agent.Alive(l.dirs) {
 		f.OK, f.What, f.Hint = false, "components run without an agent", "'scale status' starts one that adopts them"
-	}
-	return f
-}
-
-func (f Finding) bad(err error) Finding {
-	f.What = err.Error()
-	var e *Error
-	if errors.As(err, &e) {
-		f.Hint = e.Hint
 	}
 	return f
 }

@@ -158,7 +158,7 @@ func (l *Local) seeSessions(ctx context.Context, c *agent.Client, comp agent.Com
 	f := Finding{Name: comp.Node + ": session cookies", Level: 2}
 	port, err := l.choose()
 	if err != nil {
-		return f.bad(err)
+		return f.Bad(err)
 	}
 	stop, err := c.Twin(ctx, comp.Name, port)
 	if err != nil {
@@ -177,7 +177,7 @@ func (l *Local) seeSessions(ctx context.Context, c *agent.Client, comp agent.Com
 		same, err1 := cookies(ctx, one+p, given)
 		other, err2 := cookies(ctx, two+p, given)
 		if err := errors.Join(err1, err2); err != nil {
-			return f.bad(err)
+			return f.Bad(err)
 		}
 		for _, g := range given {
 			// The first instance knows the cookie when it leaves it alone.
