@@ -24,37 +24,6 @@ import (
 	"github.com/scale-levels/scale/stacks/engine"
 )
 
-// Home is where environments are kept on this machine.
-type Home string
-
-// dir is the directory of one environment.
-func (h Home) dir(app, env string) string {
-	return filepath.Join(string(h), "environments", app, env)
-}
-
-// Root is where a target keeps what belongs to one environment.
-func (h Home) Root(app, env string) string { return filepath.Join(h.dir(app, env), "local") }
-
-// Rehearsal is where rehearsed environments are kept, apart from real ones.
-func (h Home) Rehearsal() Home { return Home(filepath.Join(string(h), "rehearsal")) }
-
-// Account is the file that keeps what stands in a rehearsed account.
-func (h Home) Account(app, env string) string { return filepath.Join(h.dir(app, env), "account") }
-
-// Environments lists what is kept, as app and environment.
-func (h Home) Environments() ([][2]string, error) {
-	files, err := filepath.Glob(filepath.Join(h.dir("*", "*"), "record.json"))
-	if err != nil {
-		return nil, err
-	}
-	var all [][2]string
-	for _, f := range files {
-		env := filepath.Dir(f)
-		all = append(all, [2]string{filepath.Base(filepath.Dir(env)), filepath.Base(env)})
-	}
-	return all, nil
-}
-
 // Environment is one place where an application stands.
 type Environment struct {
 	home    Home
@@ -74,21 +43,7 @@ type Environment struct {
 }
 
 // Error is something that a person can set right.
-type Error struct {
-	What, Hint string
-	Err        error
-}
-
-func (e *Error) Error() string {
-	if e.Err != nil {
-		return e.What + ": " + e.Err.Error()
-	}
-	return e.What
-}
-func (e *Error) Unwrap() error { return e.Err }
-
-// Hints returns what to do about it.
-func (e *Error) Hints() string { return e.Hint }
+type Error = plan.Error
 
 // Passphrase is where the passphrase of the secrets comes from; with neither
 // set, from a file of the environment, made with it.

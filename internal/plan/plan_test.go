@@ -40,6 +40,62 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// Rules that look at what an update changes of a resource that holds data.
+func TestGuardLooksAtWhatChanges(t *testing.T) {
+	table := Table{"t:db": {HoldsData: true, Armour: []string{"protected", "backups"}, Fixed: []string{"follows", "snapshotIdentifier"}, Grows: []string{"storage"}, Major: []string{"version"}}, "t:proc": {}}
+	db := func(path, before, after string) Change {
+		return Change{Type: "t:db", Name: "db", Op: Update, Holds: true, Diff: []Property{{Path: path, Before: before, After: after}}}
+	}
+	other := Change{Type: "t:proc", Name: "p", Op: Update, Diff: []Property{{Path: "x", Before: "1", After: "2"}}}
+	for name, c := range map[string]struct {
+		changes []Change
+		want    string
+	}{
+		"protection goes, alone":               {[]Change{db("protected", "true", "false")}, ""},
+		"protection goes with something else":  {[]Change{db("protected", "true", "false"), other}, "G3"},
+		"protection comes with something else": {[]Change{db("protected", "false", "true"), other}, ""},
+		"backups go with something else":       {[]Change{db("backups", "14", "0"), other}, "G3"},
+		"backups are kept for less long":       {[]Change{db("backups", "14", "7"), other}, ""},
+		"a replica follows another":            {[]Change{db("follows", "a", "b")}, "G4"},
+		"a replica follows nobody":             {[]Change{db("follows", "a", "")}, "G4"},
+		"storage shrinks":                      {[]Change{db("storage", "40", "20")}, "G7"},
+		"storage grows":                        {[]Change{db("storage", "20", "40")}, ""},
+		"a new major version":                  {[]Change{db("version", "16.4", "17.1")}, "G7"},
+		"a new minor version":                  {[]Change{db("version", "16.4", "16.9")}, ""},
+		"where it came from is taken away":     {[]Change{db("snapshotIdentifier", "s", "")}, "G10"},
+		"another region":                       {[]Change{{Type: "pulumi:providers:aws", Name: "use1", Op: Replace, Holds: true, Diff: []Property{{Path: "region", Before: "a", After: "b"}}}}, "G2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got string
+			for _, v := range Guard([]Step{{Changes: c.changes}}, table, nil) {
+				got += v.Rule
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestHolds(t *testing.T) {
+	for _, c := range []struct {
+		when  string
+		input map[string]string
+		want  bool
+	}{
+		{"", nil, true}, {"!copyOf", nil, true}, {"!copyOf", map[string]string{"copyOf": "x"}, false}, {"!force", map[string]string{"force": "false"}, true},
+		{"snapshot", nil, false}, {"snapshot", map[string]string{"snapshot": "s"}, true}, {"days=30", map[string]string{"days": "30"}, true}, {"days=30", map[string]string{"days": "7"}, false},
+	} {
+		got := Facts{HoldsData: true, DataIf: c.when}.Holds(func(k string) (string, bool) { v, ok := c.input[k]; return v, ok })
+		if got != c.want {
+			t.Errorf("%q with %v: %t", c.when, c.input, got)
+		}
+	}
+	if (Facts{}).Holds(func(string) (string, bool) { return "", true }) {
+		t.Error("what holds no data holds some")
+	}
+}
+
 func TestExceeds(t *testing.T) {
 	one := func(op Op, keys ...string) Step {
 		c := Change{URN: "u", Name: "x", Type: "t", Op: op}

@@ -1,24 +1,6 @@
 package local
 
-// Error is something that a person can set right: what happened, and what to do.
-type Error struct {
-	What string
-	Hint string
-	// Tool: a program is missing, rather than a setting wrong.
-	Tool bool
-	Err  error
-}
+import "github.com/scale-levels/scale/internal/plan"
 
-func (e *Error) Error() string {
-	if e.Err != nil {
-		return e.What + ": " + e.Err.Error()
-	}
-	return e.What
-}
-func (e *Error) Unwrap() error { return e.Err }
-
-// Hints returns what to do about it.
-func (e *Error) Hints() string { return e.Hint }
-
-// MissingTool reports whether the error is a missing program.
-func (e *Error) MissingTool() bool { return e.Tool }
+// Error is something that a person can set right.
+type Error = plan.Error
