@@ -6,13 +6,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/scale-levels/scale/stacks"
-	"github.com/scale-levels/scale/stacks/aws"
-	"github.com/scale-levels/scale/stacks/contract"
 )
 
 // What runs on AWS, in two regions.
@@ -27,54 +22,6 @@ regions: [us-east-1, eu-west-1]
 environments:
   dev: {target: aws}
 `
-
-// A rehearsed account, the whole ladder: the program under test is killed, and what
-// the account remembers is what is left.
-func TestRehearsedContract(t *testing.T) {
-	t.Parallel()
-	contract.Run(t, contract.Target{Every: 90, Levels: 5,
-		New: func(t *testing.T) contract.World {
-			w := newWorld(t)
-			w.write("public/index.html", "x")
-			return &rehearsed{&local{w}}
-		},
-		Copy: func(t *testing.T, from contract.World) contract.World {
-			w := newWorld(t)
-			f := from.(*rehearsed)
-			for to, dir := range map[string]string{w.home: f.home, w.dir: f.dir} {
-				if err := os.RemoveAll(to); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return &rehearsed{&local{w}}
-		}})
-}
-
-type rehearsed struct{ *local }
-
-func (r *rehearsed) Settings(value string) {
-	r.project(strings.Replace(cloudy, "GREETING: old", "GREETING: "+value, 1))
-}
-
-func (r *rehearsed) Run(fault string, args ...string) (int, string, []string) {
-	return r.local.Run(fault, append(args, "--rehearse")...)
-}
-
-// Standing is what the account remembers. A version of a secret or a task that was
-// made and whose answer was lost may be there twice: it serves nobody.
-func (r *rehearsed) Standing() []string {
-	r.t.Helper()
-	c := aws.NewRehearsal()
-	if err := c.Keep(stacks.Home(r.home).Rehearsal().Account("shop", "dev")); err != nil {
-		r.t.Fatal(err)
-	}
-	names := slices.DeleteFunc(c.Names(), func(n string) bool { return strings.Contains(n, "snapshot:") }) // they carry the time of their walk
-	slices.Sort(names)
-	return slices.Compact(names)
-}
 
 // A rehearsal as a person goes through it: no credentials, nothing real, kept, looked
 // at, gone on with, taken down.

@@ -173,7 +173,10 @@ func (e *Environment) Nothing() (bool, error) {
 // it was made, they are its own: each is previewed afresh before it is taken.
 func (e *Environment) approved(ctx context.Context, g Goal, p plan.Plan) (plan.Plan, []levels.Step, error) {
 	if digests, err := e.digests(e.planned.wanted); err == nil && e.planned.steps != nil && digests == p.Digests && len(p.Violations) == 0 {
-		return p, e.planned.steps, nil
+		if g.Verb == "up" { // what a look at the plan left may have been cleaned away
+			err = e.target.Preflight(e.planned.wanted)
+		}
+		return p, e.planned.steps, err
 	}
 	fresh, steps, err := e.plan(ctx, g, nil)
 	if err != nil {

@@ -9,7 +9,6 @@ package contract
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,8 +32,6 @@ type Target struct {
 	// Copy is another world like one in which nothing runs; nil where there is no
 	// such thing, and each world is then brought to where a walk starts.
 	Copy func(t *testing.T, w World) World
-	// Levels are those that are walked beyond 2, up and down; 0: none.
-	Levels int
 	// Every is how many marks go by for one that is tried: 1 tries them all.
 	Every int
 }
@@ -50,12 +47,12 @@ type Walk struct {
 }
 
 // walks are the ones that the suite kills.
-func walks(levels int) []Walk {
+func walks() []Walk {
 	up := func(level string) []string { return []string{"up", "--level", level, "--yes"} }
 	at := func(level string) func(World, func(...string)) {
 		return func(_ World, must func(...string)) { must(up(level)...) }
 	}
-	all := []Walk{
+	return []Walk{
 		{Name: "from level 1 to 2", Prepare: at("1"), There: up("2"), Back: up("1")},
 		{Name: "from level 2 to 1", Prepare: at("2"), There: up("1"), Back: up("2")},
 		{Name: "from level 2 to 0", Prepare: at("2"), There: []string{"down", "--yes"}, Back: up("2")},
@@ -66,18 +63,11 @@ func walks(levels int) []Walk {
 		{Name: "a rolling change", Prepare: at("2"), There: up("2"), Back: up("2"),
 			Change: func(w World) { w.Settings("new") }, Restore: func(w World) { w.Settings("old") }},
 	}
-	for l := 3; l <= levels; l++ {
-		low, high := strconv.Itoa(l-1), strconv.Itoa(l)
-		same := func(World) {} // what stands may be called the same before and after
-		all = append(all, Walk{Name: "from level " + low + " to " + high, Prepare: at(low), There: up(high), Back: up(low), Change: same},
-			Walk{Name: "from level " + high + " to " + low, Prepare: at(high), There: up(low), Back: up(high), Change: same})
-	}
-	return all
 }
 
 // Run runs the suite.
 func Run(t *testing.T, target Target) {
-	for _, walk := range walks(target.Levels) {
+	for _, walk := range walks() {
 		t.Run(walk.Name, func(t *testing.T) {
 			t.Parallel()
 			first := begin(t, target, walk)
