@@ -4,10 +4,16 @@ package cmd_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scale-levels/scale/stacks"
+	"github.com/scale-levels/scale/stacks/aws"
+	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
 // What runs on AWS, in two regions.
@@ -65,4 +71,104 @@ func TestRehearsalIsKept(t *testing.T) {
 	if len(told.Walks) != 5 || told.Lost != 0 {
 		t.Errorf("%+v", told)
 	}
+}
+
+// account is what stands in the rehearsed account, as its file has it.
+func (w *world) account() *rehearsal.Cloud {
+	w.t.Helper()
+	c := aws.NewRehearsal()
+	if err := c.Keep(stacks.Home(w.home).Rehearsal().Account("shop", "dev")); err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// standing are the ids of what stands, by type and name; those of what holds data.
+func standing(c *rehearsal.Cloud) (all, holds map[string]string) {
+	all, holds = map[string]string{}, map[string]string{}
+	for _, t := range c.Things() {
+		if strings.Contains(t.Type, "snapshot:") { // they carry the time of their walk
+			continue
+		}
+		key := t.Type + " " + t.Name
+		if all[key] != "" {
+			key += " twice"
+		}
+		all[key] = t.ID
+		if aws.Holds(t) {
+			holds[key] = t.ID
+		}
+	}
+	return all, holds
+}
+
+// A walk on AWS that is killed at any moment leads users to what answers and loses no
+// data, and the next run ends where the walk would have: nothing made twice.
+func TestRehearsedWalkKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	every := 251
+	if os.Getenv("SCALE_TEST_EVERY") == "1" {
+		every = 1
+	}
+	for _, walk := range [][2]string{{"1", "5"}, {"5", "1"}} {
+		prepare := func(t *testing.T) *world {
+			w := newWorld(t)
+			w.write("public/index.html", "x")
+			w.project(cloudy)
+			w.must(0, "up", "--rehearse", "--level", walk[0], "--yes")
+			return w
+		}
+		to := []string{"up", "--rehearse", "--level", walk[1], "--yes"}
+		first := prepare(t)
+		marks := first.marks(to...)
+		if len(marks) < 500 {
+			t.Fatalf("the walk from %s to %s passes too few marks: %d", walk[0], walk[1], len(marks))
+		}
+		wanted, _ := standing(first.account())
+		for i := 17 % every; i < len(marks); i += every {
+			t.Run(strings.Join([]string{walk[0], walk[1], marks[i]}, "-"), func(t *testing.T) {
+				t.Parallel()
+				w := prepare(t)
+				_, held := standing(w.account())
+				w.killedAt(marks[i], to...)
+				cloud := w.account()
+				if err := aws.New(aws.Config{Domain: "shop.example.com", Rehearsal: cloud}).Served(); err != nil {
+					t.Errorf("after the kill: %v", err)
+				}
+				kept(t, held, cloud)
+				w.must(0, to...)
+				w.must(0, "preview", "--rehearse", "--detailed-exitcode")
+				kept(t, held, w.account())
+				got, _ := standing(w.account())
+				if a, b := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(wanted)); !slices.Equal(a, b) {
+					t.Errorf("%d things stand where %d should: %v", len(a), len(b), difference(a, b))
+				}
+			})
+		}
+	}
+}
+
+// kept checks that what held data stands as it did.
+func kept(t *testing.T, held map[string]string, c *rehearsal.Cloud) {
+	t.Helper()
+	_, now := standing(c)
+	for what, id := range held {
+		if now[what] != id {
+			t.Errorf("%s was %s and is %q", what, id, now[what])
+		}
+	}
+}
+
+func difference(got, want []string) (d []string) {
+	for _, g := range got {
+		if !slices.Contains(want, g) {
+			d = append(d, "+"+g)
+		}
+	}
+	for _, g := range want {
+		if !slices.Contains(got, g) {
+			d = append(d, "-"+g)
+		}
+	}
+	return d
 }

@@ -294,15 +294,22 @@ func unseen(now, wanted topology.Topology, allowed []string) []plan.Violation {
 
 // copy is the stack on a rehearsal of what stands.
 func (e *Environment) copy(ctx context.Context) (*engine.Stack, error) {
+	stands := e.stack
+	if guessed := e.stack.Guessed(); len(guessed) > 0 {
+		stands = e.stack.Copy(e.target.Providers())
+		if _, err := stands.Refresh(ctx, engine.Options{Only: func(name string) bool { return slices.Contains(guessed, name) }}); err != nil {
+			return nil, fmt.Errorf("look at what was in flight: %w", err)
+		}
+	}
 	cloud := rehearsal.New(e.target.Table())
 	if cloud.Model = e.target.Model(); cloud.Model != nil {
-		standing, err := e.stack.Standing(ctx)
+		standing, err := stands.Standing(ctx)
 		if err != nil {
 			return nil, err
 		}
 		cloud.Seed(standing)
 	}
-	return e.stack.Copy(cloud.Providers(e.target.Name())), nil
+	return stands.Copy(cloud.Providers(e.target.Name())), nil
 }
 
 // messages lets through what a person must hear of a preview.

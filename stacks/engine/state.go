@@ -61,6 +61,20 @@ func (s *Stack) Resources() ([]string, error) {
 	return names, nil
 }
 
+// Guessed are the resources in the state of which only a refresh can tell whether
+// they were made: their creation was in flight when a run ended.
+func (s *Stack) Guessed() (names []string) {
+	if s.state.base == nil {
+		return nil
+	}
+	for _, r := range s.state.base.Resources {
+		if r.Custom && !r.Delete && len(r.Outputs) == 0 && string(r.ID) == r.URN.Name() && s.adopts(r.Type) {
+			names = append(names, r.URN.Name())
+		}
+	}
+	return names
+}
+
 // Standing are the resources in the state that a provider manages, with what it
 // was last told and answered. Secrets are decrypted: the caller keeps them.
 func (s *Stack) Standing(ctx context.Context) ([]Request, error) {
