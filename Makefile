@@ -31,7 +31,7 @@ build: ## Build bin/scale
 
 .PHONY: test
 test: ## Install what the tests need, and run them all
-	@.ci/tools postgresql redis versitygw django
+	@.ci/tools postgresql redis versitygw trivy django
 	go vet -tags $(TESTTAGS) ./...
 	PATH="$$PATH:$$(go env GOPATH)/bin" go test -tags $(TESTTAGS) -timeout 45m -parallel 4 ./...
 

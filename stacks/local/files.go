@@ -60,7 +60,7 @@ func findFileStore() (string, error) {
 	f, ok := findProgram("versitygw")
 	if !ok {
 		return "", &Error{What: "versitygw, the S3-compatible store behind 'files: true', is not installed",
-			Hint: "'make tools' installs it; or: GOBIN=/usr/local/bin go install github.com/versity/versitygw/cmd/versitygw@v1.0.14", Tool: true}
+			Hint: "'make tools' installs it; or: GOBIN=/usr/local/bin go install github.com/versity/versitygw/cmd/versitygw@v1.2.0", Tool: true}
 	}
 	u, err := unprivileged()
 	if err != nil {
