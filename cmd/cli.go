@@ -19,6 +19,8 @@ import (
 	"github.com/scale-levels/scale/internal/view"
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
+	"github.com/scale-levels/scale/stacks/bucket"
+	"github.com/scale-levels/scale/stacks/engine"
 	"github.com/scale-levels/scale/stacks/local"
 )
 
@@ -200,8 +202,20 @@ func (c *cli) environment(command string) (*stacks.Environment, config.App, erro
 	if err != nil {
 		return nil, a, err
 	}
-	e, err := stacks.Open(home, a, t, passphrase(), command)
+	files, err := c.files(home, a)
+	if err != nil {
+		return nil, a, err
+	}
+	e, err := stacks.OpenIn(files, home, a, t, passphrase(), command)
 	return e, a, err
+}
+
+// files are where the environment's record and state are.
+func (c *cli) files(home stacks.Home, a config.App) (engine.Files, error) {
+	if a.State == "" || c.rehearse {
+		return engine.Directory(home), nil
+	}
+	return bucket.Open(context.Background(), a.State, c.profile)
 }
 
 // place is the target of an application, and where its environments are kept: those

@@ -71,7 +71,7 @@ func (e *Environment) disarm(ctx, now context.Context, pending, next topology.To
 	if err != nil || !slices.ContainsFunc(made, func(name string) bool { return going[name] }) {
 		return err
 	}
-	lock, err := engine.Acquire(ctx, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
+	lock, err := engine.Acquire(ctx, e.files, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
 	if err != nil {
 		return err
 	}

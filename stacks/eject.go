@@ -21,6 +21,10 @@ func (e *Environment) Eject(dir string) error {
 	case !e.Exists(), e.record.Walk != nil:
 		return &Error{What: e.Name() + " does not stand, or an unfinished walk is in the way", Hint: "'scale up' makes it stand"}
 	}
-	return t.Eject(dir, e.record.Topology, e.record.Pins, engine.Export{File: e.stack.File(), Salt: e.record.Salt, Secrets: e.record.Secrets},
+	state, err := e.stack.Raw()
+	if err != nil {
+		return fmt.Errorf("read the state: %w", err)
+	}
+	return t.Eject(dir, e.record.Topology, e.record.Pins, engine.Export{State: state, Salt: e.record.Salt, Secrets: e.record.Secrets},
 		"SCALE_PASSPHRASE, or the file "+e.passphraseFile())
 }

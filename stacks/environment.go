@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ import (
 // Environment is one place where an application stands.
 type Environment struct {
 	home    Home
+	files   engine.Files // where the record and the state are; on this machine those of home
 	app     config.App
 	target  Target
 	secrets *engine.Secrets
@@ -49,10 +51,17 @@ type Error = plan.Error
 // set, from a file of the environment, made with it.
 type Passphrase struct{ Value, File string }
 
-// Open prepares an environment, reading its record. Nothing is written.
+// Open prepares an environment that is kept on this machine, reading its record.
+// Nothing is written.
 func Open(home Home, app config.App, target Target, pass Passphrase, command string) (*Environment, error) {
-	e := &Environment{home: home, app: app, target: target, command: command, pins: map[string]string{}}
-	r, err := readRecord(e.recordFile())
+	return OpenIn(engine.Directory(home), home, app, target, pass, command)
+}
+
+// OpenIn prepares an environment whose record and state are in files; home keeps what
+// belongs to this machine only.
+func OpenIn(files engine.Files, home Home, app config.App, target Target, pass Passphrase, command string) (*Environment, error) {
+	e := &Environment{home: home, files: files, app: app, target: target, command: command, pins: map[string]string{}}
+	r, err := readRecord(files, e.recordFile())
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +83,7 @@ func Open(home Home, app config.App, target Target, pass Passphrase, command str
 		return nil, err
 	}
 	target.Use(e.pins, e.Unlock)
-	e.stack, err = engine.Open(engine.Config{Store: string(home), Project: app.Name, Name: app.Env, Secrets: e.secrets,
+	e.stack, err = engine.Open(engine.Config{Files: files, Project: app.Name, Name: app.Env, Secrets: e.secrets,
 		Providers: target.Providers(), Table: target.Table(), Unsure: target.Model() != nil && target.Providers() != nil})
 	return e, err
 }
@@ -96,13 +105,21 @@ func (e *Environment) same(r *Record) error {
 		Hint: "give this application another name, or use another --env or SCALE_HOME"}
 }
 
-func (e *Environment) path(name string) string {
-	return filepath.Join(e.home.dir(e.app.Name, e.app.Env), name)
+// name is that of one of the environment's files.
+func (e *Environment) name(file string) string {
+	return path.Join("environments", e.app.Name, e.app.Env, file)
 }
-func (e *Environment) recordFile() string     { return e.path("record.json") }
-func (e *Environment) passphraseFile() string { return e.path("passphrase") }
-func (e *Environment) lockFile() string       { return e.path("lock") }
-func (e *Environment) leaseFile() string      { return e.path("lease") }
+func (e *Environment) recordFile() string { return e.name("record.json") }
+func (e *Environment) lockFile() string   { return e.name("lock") }
+func (e *Environment) leaseFile() string  { return e.name("lease") }
+
+// passphraseFile is on this machine, wherever the rest is.
+func (e *Environment) passphraseFile() string {
+	return filepath.Join(e.home.dir(e.app.Name, e.app.Env), "passphrase")
+}
+
+// shared reports whether other machines reach the environment's record and state.
+func (e *Environment) shared() bool { return e.files != engine.Files(engine.Directory(e.home)) }
 
 // unlock opens the secrets of a record that exists.
 func (e *Environment) unlock(pass Passphrase) error {
@@ -171,6 +188,10 @@ func (e *Environment) phrase(pass Passphrase) (phrase, from string, err error) {
 // that was made up is written with the record, not before.
 func (e *Environment) begin(pass Passphrase) error {
 	phrase, _, err := e.phrase(pass)
+	if errors.Is(err, os.ErrNotExist) && pass.File == "" && e.shared() {
+		return &Error{What: fmt.Sprintf("the passphrase of %s/%s must be chosen: its state is shared, and one made up here would be on this machine only", e.app.Name, e.app.Env),
+			Hint: "set SCALE_PASSPHRASE, or put the passphrase into " + e.passphraseFile() + "; whoever changes the environment needs the same"}
+	}
 	if errors.Is(err, os.ErrNotExist) && pass.File == "" {
 		var b [24]byte
 		if _, err := rand.Read(b[:]); err != nil {
@@ -203,7 +224,7 @@ func (e *Environment) save() error {
 	if e.record.Made.IsZero() {
 		e.record.Made = time.Now()
 	}
-	return e.record.write(e.recordFile(), e.secrets, e.pins)
+	return e.record.write(e.files, e.recordFile(), e.secrets, e.pins)
 }
 
 // dirMode lets the unprivileged users of components pass through when we are
@@ -221,13 +242,13 @@ func (e *Environment) Lease(ctx context.Context, timeout time.Duration, waiting 
 	if err := os.MkdirAll(e.home.dir(e.app.Name, e.app.Env), dirMode()); err != nil {
 		return nil, &Error{What: "the environment's directory cannot be made", Err: err, Hint: "set SCALE_HOME to a directory that you can write to"}
 	}
-	return engine.Acquire(ctx, e.leaseFile(), e.app.Name+"/"+e.app.Env, e.command, timeout, waiting)
+	return engine.Acquire(ctx, e.files, e.leaseFile(), e.app.Name+"/"+e.app.Env, e.command, timeout, waiting)
 }
 
 // Reload reads the record again, after a lease was waited for: another run may
 // have ended meanwhile.
 func (e *Environment) Reload(pass Passphrase) error {
-	r, err := readRecord(e.recordFile())
+	r, err := readRecord(e.files, e.recordFile())
 	if err != nil {
 		return err
 	}
@@ -239,7 +260,7 @@ func (e *Environment) Reload(pass Passphrase) error {
 		e.target.Use(e.pins, e.Unlock)
 		return nil
 	}
-	fresh, err := Open(e.home, e.app, e.target, pass, e.command)
+	fresh, err := OpenIn(e.files, e.home, e.app, e.target, pass, e.command)
 	if err != nil {
 		return err
 	}
@@ -249,27 +270,32 @@ func (e *Environment) Reload(pass Passphrase) error {
 
 // Locks say how the lease and the lock stand.
 func (e *Environment) Locks() (lease, lock engine.LockState, err error) {
-	lease, err = engine.Inspect(e.leaseFile())
-	lock, err2 := engine.Inspect(e.lockFile())
+	lease, err = e.files.Inspect(e.leaseFile())
+	lock, err2 := e.files.Inspect(e.lockFile())
 	return lease, lock, errors.Join(err, err2)
 }
 
 // ReleaseStale clears what a dead holder left; a living one's is refused.
 func (e *Environment) ReleaseStale() (released []engine.Holder, err error) {
 	for _, file := range []string{e.leaseFile(), e.lockFile()} {
-		s, err := engine.Inspect(file)
+		s, err := e.files.Inspect(file)
 		if err != nil {
 			return released, err
 		}
 		if s.Held {
-			return released, &engine.LockedError{What: e.app.Name + "/" + e.app.Env, Holder: s.Holder}
+			return released, &engine.LockedError{What: e.Name(), Holder: s.Holder}
 		}
-		if s.Stale {
-			if err := os.Truncate(file, 0); err != nil {
-				return released, err
-			}
-			released = append(released, s.Holder)
+		if !s.Stale {
+			continue
 		}
+		l, err := engine.Acquire(context.Background(), e.files, file, e.Name(), e.command, 0, nil)
+		if err != nil {
+			return released, err
+		}
+		if err := l.Release(); err != nil {
+			return released, err
+		}
+		released = append(released, s.Holder)
 	}
 	return released, nil
 }

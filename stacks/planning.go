@@ -166,7 +166,7 @@ func (e *Environment) strangers(now, wanted topology.Topology) error {
 	}
 	for _, d := range e.target.Data(wanted) {
 		if !known[d.Name] && d.Bytes > 0 {
-			return &Error{What: fmt.Sprintf("%s holds data that no record knows: was %s lost?", d.Place, e.recordFile()),
+			return &Error{What: fmt.Sprintf("%s holds data that no record knows: was %s lost?", d.Place, e.files.Place(e.recordFile())),
 				Hint: "restore the record and the state from a backup, or move the data away to begin anew"}
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -33,6 +33,7 @@ type Record struct {
 	Walk    *WalkState        `json:"walk,omitempty"`
 	History []Entry           `json:"history"` // the newest last
 
+	was  []byte // as it was read or written last
 	made string // a passphrase that was made up and is not written yet
 }
 
@@ -74,26 +75,30 @@ const recordVersion = 1
 const secretPin = "secret:"
 
 // readRecord returns nil when there is none.
-func readRecord(file string) (*Record, error) {
-	b, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
+func readRecord(files engine.Files, file string) (*Record, error) {
+	b, err := files.Read(file)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if fit := (*Error)(nil); errors.As(err, &fit) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, &Error{What: "the record cannot be read", Err: err, Hint: "set SCALE_HOME to a directory that you can read and write"}
 	}
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, &engine.DamagedError{File: file, Why: err, Hint: "restore it from a backup; " + file + ".bak is the one before the last change"}
+		return nil, &engine.DamagedError{File: files.Place(file), Why: err, Hint: "restore it from a backup; " + files.Place(file) + ".bak is the one before the last change"}
 	}
 	if r.Version > recordVersion {
-		return nil, &engine.DamagedError{File: file, Why: fmt.Errorf("it has version %d and this scale knows %d", r.Version, recordVersion), Hint: "use the newer scale that wrote it"}
+		return nil, &engine.DamagedError{File: files.Place(file), Why: fmt.Errorf("it has version %d and this scale knows %d", r.Version, recordVersion), Hint: "use the newer scale that wrote it"}
 	}
+	r.was = b
 	return &r, nil
 }
 
 // write replaces the record durably.
-func (r *Record) write(file string, s *engine.Secrets, pins map[string]string) error {
+func (r *Record) write(files engine.Files, file string, s *engine.Secrets, pins map[string]string) error {
 	r.Pins = map[string]string{}
 	old := r.Secrets
 	r.Secrets = map[string]string{}
@@ -119,14 +124,16 @@ func (r *Record) write(file string, s *engine.Secrets, pins map[string]string) e
 	if err != nil {
 		return err
 	}
-	if was, err := os.ReadFile(file); err == nil {
-		if err := os.WriteFile(file+".bak", was, 0o600); err != nil {
+	if r.was != nil {
+		if err := files.Write(file+".bak", r.was); err != nil {
 			return fmt.Errorf("write the record: %w", err)
 		}
 	}
-	if err := engine.WriteFile(file, append(b, '\n')); err != nil {
+	b = append(b, '\n')
+	if err := files.Write(file, b); err != nil {
 		return fmt.Errorf("write the record: %w", err)
 	}
+	r.was = b
 	fault.Point(fault.Record)
 	return nil
 }

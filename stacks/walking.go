@@ -280,7 +280,7 @@ func (e *Environment) snapshot(ctx context.Context, changes []plan.Change, t top
 // update is one engine update under the lock. The engine's own protection is
 // lifted from what may lose its data; the guard has seen the plan.
 func (e *Environment) update(ctx, now context.Context, g Goal, t topology.Topology, sink plan.Sink) error {
-	lock, err := engine.Acquire(ctx, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
+	lock, err := engine.Acquire(ctx, e.files, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
 	if err != nil {
 		return err
 	}
@@ -296,14 +296,16 @@ func (e *Environment) vanish(ctx context.Context) error {
 	if err := e.target.Clean(ctx); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
-	state := e.stack.File()
 	// The record goes first: without it nothing of the rest means anything.
-	for _, f := range []string{e.recordFile(), e.recordFile() + ".bak", e.passphraseFile(), state, state + ".bak", state + ".journal"} {
-		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, f := range []string{e.recordFile(), e.recordFile() + ".bak"} {
+		if err := e.files.Remove(f); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(e.lockFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(e.passphraseFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := errors.Join(e.stack.Forget(), e.files.Remove(e.lockFile())); err != nil {
 		return err
 	}
 	e.record = &Record{App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), Dir: e.app.Dir}

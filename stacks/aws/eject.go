@@ -70,9 +70,7 @@ func (a *AWS) Eject(dir string, t topology.Topology, pins map[string]string, x e
 	if files["Pulumi."+env+".yaml"], err = yaml.Marshal(map[string]any{"encryptionsalt": x.Salt, "config": map[string]any{app + ":secrets": secrets}}); err != nil {
 		return err
 	}
-	if files[filepath.Join(".pulumi", "stacks", app, env+".json")], err = os.ReadFile(x.File); err != nil {
-		return fmt.Errorf("read the state: %w", err)
-	}
+	files[filepath.Join(".pulumi", "stacks", app, env+".json")] = x.State
 	files[filepath.Join(".pulumi", "meta.yaml")] = []byte("version: 1\n")
 	return write(dir, files)
 }

@@ -60,7 +60,7 @@ func TestAnEjectedProjectGoesOn(t *testing.T) {
 	}
 	// The state that the project brought, served by the same rehearsed account.
 	secrets := engine.NewSecrets("x", saltOf(t, dir))
-	s, err := engine.Open(engine.Config{Store: dir, Project: "shop", Name: "dev", Secrets: secrets, Providers: w.target.Providers(), Table: aws.Table()})
+	s, err := engine.Open(engine.Config{Files: engine.Directory(dir), Project: "shop", Name: "dev", Secrets: secrets, Providers: w.target.Providers(), Table: aws.Table()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func BenchmarkParallel(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				c := &cloud{delay: 20 * time.Millisecond}
-				s, err := engine.Open(engine.Config{Store: b.TempDir(), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", salt()),
+				s, err := engine.Open(engine.Config{Files: engine.Directory(b.TempDir()), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", salt()),
 					Table: table, Parallel: parallel, Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 				if err != nil {
 					b.Fatal(err)

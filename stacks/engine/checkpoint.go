@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
+	"path"
 
 	"github.com/pulumi/pulumi/pkg/v3/resource/stack"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
@@ -30,17 +30,20 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", 
 func (e *DamagedError) Unwrap() error { return e.Why }
 
 // checkpoint is the state of one stack: a file in the layout that the pulumi
-// command reads, beside it during an update the journal. With an empty file
-// name both are kept in memory only, which is what a rehearsal works on.
+// command reads, beside it during an update the journal. Without files
+// both are kept in memory only, which is what a rehearsal works on.
 //
 // Invariant: digest is the digest of the file's content that base was read
 // from, with the entries of a left-behind journal applied.
 type checkpoint struct {
+	files  Files // nil: in memory
 	file   string
+	log    Log // the journal; nil: in memory
 	name   tokens.QName
 	adopts func(typ tokens.Type) bool // the type's provider finds a resource by its name
 	unsure bool                       // a creation that failed may have happened
 	digest string
+	raw    []byte // as it was read or written last
 	base   *apitype.DeploymentV3
 
 	// written counts bytes, for the benchmarks.
@@ -53,7 +56,12 @@ type recovery struct {
 	pending []string // names of resources whose creation was in flight
 }
 
+func (c *checkpoint) kept() bool { return c.files != nil }
+
 func (c *checkpoint) journalFile() string { return c.file + ".journal" }
+
+// backup is what lies beside a file: its content before the last change.
+func backup(file string) string { return file + ".bak" }
 
 func digest(b []byte) string {
 	if b == nil {
@@ -67,21 +75,21 @@ func digest(b []byte) string {
 // (the caller holds the lock) the result is made durable and the journal
 // removed; without, it happens in memory only.
 func (c *checkpoint) load(write bool) (found recovery, err error) {
-	if c.file == "" {
+	if !c.kept() {
 		return found, nil
 	}
-	b, err := os.ReadFile(c.file)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	b, err := c.files.Read(c.file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return found, fmt.Errorf("read the state: %w", err)
 	}
-	c.base = nil
+	c.base, c.raw = nil, b
 	if b != nil {
 		if c.base, err = decodeCheckpoint(b); err != nil {
-			return found, &DamagedError{c.file, err, "restore " + c.file + " from a backup (" + filepath.Base(c.file) + ".bak is the one before the last change)"}
+			return found, &DamagedError{c.place(), err, "restore " + c.place() + " from a backup (" + path.Base(backup(c.file)) + " is the one before the last change)"}
 		}
 	}
 	c.digest = digest(b)
-	j, err := readJournal(c.journalFile())
+	j, err := readJournal(c.log, c.files.Place(c.journalFile()))
 	if err != nil {
 		return found, err
 	}
@@ -93,15 +101,23 @@ func (c *checkpoint) load(write bool) (found recovery, err error) {
 		}
 	case j.folded == c.digest: // the crash came after the rename: already in the checkpoint
 	default:
-		return found, &DamagedError{c.journalFile(), errors.New("it belongs to another version of " + filepath.Base(c.file)),
+		return found, &DamagedError{c.files.Place(c.journalFile()), errors.New("it belongs to another version of " + path.Base(c.file)),
 			"something else wrote the state while a run was under way; look at both, then move the journal away"}
 	}
 	if write {
-		if err := remove(c.journalFile()); err != nil {
+		if err := c.log.Remove(); err != nil {
 			return found, err
 		}
 	}
 	return found, nil
+}
+
+// place is the checkpoint's name for people.
+func (c *checkpoint) place() string {
+	if !c.kept() {
+		return "the state"
+	}
+	return c.files.Place(c.file)
 }
 
 func (c *checkpoint) replay(entries []apitype.JournalEntry, write bool) (found recovery, err error) {
@@ -110,7 +126,7 @@ func (c *checkpoint) replay(entries []apitype.JournalEntry, write bool) (found r
 	}
 	d, b, pending, err := c.fold(entries)
 	if err != nil {
-		return found, &DamagedError{c.journalFile(), err, "the journal is kept; restore the state from a backup, or report this"}
+		return found, &DamagedError{c.files.Place(c.journalFile()), err, "the journal is kept; restore the state from a backup, or report this"}
 	}
 	if write {
 		if err := c.commit(b); err != nil {
@@ -132,25 +148,30 @@ func decodeCheckpoint(b []byte) (*apitype.DeploymentV3, error) {
 	return cp.Latest, nil
 }
 
-// commit notes the digest of b in the journal, then replaces the checkpoint by b:
-// temporary file, sync, rename, sync the directory, remove the journal. The note
-// tells a later run that what it finds is this fold and not somebody else's write.
+// commit notes the digest of b in the journal, then replaces the checkpoint by b and
+// removes the journal. The note tells a later run that what it finds is this fold and
+// not somebody else's write.
 func (c *checkpoint) commit(b []byte) error {
-	if err := appendLine(c.journalFile(), line{Folded: digest(b)}); err != nil {
+	note, err := json.Marshal(line{Folded: digest(b)})
+	if err != nil {
+		return err
+	}
+	if err := c.log.Append(append(note, '\n')); err != nil {
 		return fmt.Errorf("close the journal: %w", err)
 	}
 	fault.Point(fault.BeforeRename)
-	if old, err := os.ReadFile(c.file); err == nil {
-		if err := os.WriteFile(c.file+".bak", old, 0o600); err != nil {
+	if c.raw != nil {
+		if err := c.files.Write(backup(c.file), c.raw); err != nil {
 			return fmt.Errorf("keep the state before the change: %w", err)
 		}
 	}
-	if err := WriteFile(c.file, b); err != nil {
+	if err := c.files.Write(c.file, b); err != nil {
 		return fmt.Errorf("write the state: %w", err)
 	}
+	c.raw = b
 	c.written.checkpoint += int64(len(b))
 	fault.Point(fault.AfterRename)
-	return remove(c.journalFile())
+	return c.log.Remove()
 }
 
 func (c *checkpoint) encode(d apitype.TypedDeployment) ([]byte, error) {
@@ -159,46 +180,4 @@ func (c *checkpoint) encode(d apitype.TypedDeployment) ([]byte, error) {
 		return nil, err
 	}
 	return json.MarshalIndent(cp, "", "    ")
-}
-
-// WriteFile replaces a file so that a crash leaves the old or the new content:
-// temporary file, sync, rename, sync the directory. Mode 0600.
-func WriteFile(name string, b []byte) (err error) {
-	tmp := name + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp)
-		}
-	}()
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, name); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(name))
-}
-
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
-		return err
-	}
-	return nil
-}
-
-func remove(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }

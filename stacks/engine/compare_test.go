@@ -51,7 +51,7 @@ func runEmbedded(args []string) error {
 		return err
 	}
 	c := &cloud{}
-	s, err := engine.Open(engine.Config{Store: args[2], Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", args[3]),
+	s, err := engine.Open(engine.Config{Files: engine.Directory(args[2]), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", args[3]),
 		Table: table, Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 	if err != nil {
 		return err

@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"sync"
 
 	pulumi "github.com/pulumi/pulumi/pkg/v3/engine"
@@ -35,24 +33,23 @@ type journalContent struct {
 
 // readJournal stops at a torn last line, whose writer was never answered;
 // anything else that does not parse is damage.
-func readJournal(name string) (c journalContent, err error) {
-	f, err := os.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
+func readJournal(log Log, place string) (c journalContent, err error) {
+	text, err := log.Read()
+	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
 	if err != nil {
 		return c, fmt.Errorf("read the journal: %w", err)
 	}
-	defer f.Close()
-	r := bufio.NewReaderSize(f, 1<<16)
 	for n := 1; ; n++ {
-		b, err := r.ReadBytes('\n')
-		if err != nil {
+		b, rest, whole := bytes.Cut(text, []byte("\n"))
+		if !whole {
 			return c, nil
 		}
+		text = rest
 		var l line
 		if err := json.Unmarshal(b, &l); err != nil {
-			return c, &DamagedError{name, fmt.Errorf("line %d: %w", n, err),
+			return c, &DamagedError{place, fmt.Errorf("line %d: %w", n, err),
 				"the checkpoint beside it is sound: move the journal away to go on from there, after looking for what its last lines made"}
 		}
 		switch {
@@ -66,31 +63,6 @@ func readJournal(name string) (c journalContent, err error) {
 	}
 }
 
-// appendLine adds one line durably, cutting off a torn one before it.
-func appendLine(name string, l line) error {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	at := int64(bytes.LastIndexByte(b, '\n') + 1)
-	if err := f.Truncate(at); err != nil {
-		return err
-	}
-	text, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteAt(append(text, '\n'), at); err != nil {
-		return errors.Join(err, f.Truncate(at))
-	}
-	return f.Sync()
-}
-
 // journal records each step of an update before the engine goes on: one
 // appended line a step, made durable in groups, folded into the checkpoint at
 // the end. It implements the engine's Journal.
@@ -102,8 +74,6 @@ type journal struct {
 	entries []apitype.JournalEntry
 	held    []byte // lines that may wait for the next one: nothing real has happened yet
 	changed bool   // an entry could not be elided: there is something to fold
-	file    *os.File
-	size    int64
 	failed  error // the first failed write; none is tried after it
 	closed  bool  // an operation that was ended at once may still report in
 	queue   chan waiter
@@ -132,7 +102,7 @@ func (j *journal) AddJournalEntry(e pulumi.JournalEntry) error {
 	if err != nil {
 		return err
 	}
-	if j.c.file == "" {
+	if !j.c.kept() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		if j.closed {
@@ -166,7 +136,7 @@ func (j *journal) add(entry apitype.JournalEntry, b []byte, elide bool) error {
 		j.mu.Unlock()
 		return nil
 	}
-	if j.file == nil {
+	if j.queue == nil {
 		if err := j.create(); err != nil {
 			j.mu.Unlock()
 			return fmt.Errorf("start the journal: %w", err)
@@ -179,13 +149,7 @@ func (j *journal) add(entry apitype.JournalEntry, b []byte, elide bool) error {
 	return <-w.done
 }
 
-func (j *journal) create() (err error) {
-	name := j.c.journalFile()
-	if j.file, err = os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
-		return err
-	}
-	j.queue, j.idle = make(chan waiter, 256), make(chan struct{})
-	go j.write()
+func (j *journal) create() error {
 	b, err := json.Marshal(line{Base: j.c.digest})
 	if err != nil {
 		return err
@@ -193,7 +157,9 @@ func (j *journal) create() (err error) {
 	if err := j.append(append(b, '\n')); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name)) // or the file's name may be lost with the power
+	j.queue, j.idle = make(chan waiter, 256), make(chan struct{})
+	go j.write()
+	return nil
 }
 
 // write makes what is waiting durable with one write and one sync.
@@ -218,21 +184,16 @@ func (j *journal) write() {
 	}
 }
 
-// append keeps the file whole: what could not be written in full is cut off again.
+// append adds lines durably; after a failure, none.
 func (j *journal) append(b []byte) error {
 	if j.failed != nil {
 		return j.failed
 	}
-	if _, err := j.file.WriteAt(b, j.size); err != nil {
-		j.failed = fmt.Errorf("write the journal: %w", errors.Join(err, j.file.Truncate(j.size)))
-		return j.failed
-	}
-	j.size += int64(len(b))
-	j.c.written.journal += int64(len(b))
-	if err := j.file.Sync(); err != nil {
+	if err := j.c.log.Append(b); err != nil {
 		j.failed = fmt.Errorf("write the journal: %w", err)
 		return j.failed
 	}
+	j.c.written.journal += int64(len(b))
 	return nil
 }
 
@@ -250,14 +211,14 @@ func (j *journal) Close() error {
 	if !j.changed {
 		return nil
 	}
-	if j.c.file != "" {
+	if j.c.kept() {
 		if len(j.held) > 0 { // so that the file says all that the checkpoint will say
 			if err := j.append(j.held); err != nil {
 				return err
 			}
 		}
-		if err := errors.Join(j.failed, j.file.Close()); err != nil {
-			return err
+		if j.failed != nil {
+			return errors.Join(j.failed, j.c.log.Close())
 		}
 	}
 	fault.Point(fault.BeforeFold)
@@ -265,7 +226,7 @@ func (j *journal) Close() error {
 	if err != nil {
 		return err
 	}
-	if j.c.file != "" {
+	if j.c.kept() {
 		if err := j.c.commit(b); err != nil {
 			return err
 		}

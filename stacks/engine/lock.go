@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,54 +38,64 @@ func (e *LockedError) Error() string {
 	return s
 }
 
-// Lock is a lock on a file, held by this process until Release or until the
-// process ends, however it ends. The file names the holder.
+// Lock is held by this process until Release; one on a file, at the latest until the
+// process ends, however it ends. It names its holder.
 type Lock struct {
 	// Dead is who held it before and ended without releasing it; none when its PID is 0.
 	Dead Holder
 
-	name string
-	f    *os.File
+	release, remove func() error
 }
 
-// Acquire takes the lock that the file is, waiting at most timeout for another
-// holder; waiting, when not nil, is told once who that is.
-func Acquire(ctx context.Context, file, what, command string, timeout time.Duration, waiting func(Holder)) (*Lock, error) {
+// NewLock is a lock that was taken: release gives it up, remove also leaves nothing of it.
+func NewLock(dead Holder, release, remove func() error) *Lock { return &Lock{dead, release, remove} }
+
+// Release gives the lock up.
+func (l *Lock) Release() error { return l.release() }
+
+// Remove gives the lock up and removes its file, as the last act on a state.
+func (l *Lock) Remove() error { return l.remove() }
+
+// Sign is who this process is, running a command.
+func Sign(command string) Holder {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return Holder{PID: os.Getpid(), Host: host, Command: command, Since: time.Now()}
+}
+
+// TryLock implements Files.
+func (d Directory) TryLock(name, command string) (*Lock, Holder, error) {
+	file := d.Place(name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", what, err)
+		return nil, Holder{}, err
 	}
-	start := time.Now()
-	for told := false; ; {
-		l, err := try(file)
-		if err != nil {
-			return nil, fmt.Errorf("lock %s: %w", what, err)
-		}
-		if l != nil {
-			l.Dead, _ = ReadHolder(file) // one that cannot be read held nothing that matters
-			return l, l.sign(command)
-		}
-		held := &LockedError{What: what}
-		held.Holder, _ = ReadHolder(file) // the holder may be about to sign, or gone just now
-		if time.Since(start) >= timeout {
-			if timeout > 0 {
-				held.Waited = time.Since(start)
-			}
-			return nil, held
-		}
-		if !told && waiting != nil {
-			waiting(held.Holder)
-			told = true
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, ErrCancelled
-		}
+	f, err := try(file)
+	if err != nil {
+		return nil, Holder{}, err
 	}
+	holder, _ := readHolder(file) // one that cannot be read may be about to sign, or is gone, or held nothing that matters
+	if f == nil {
+		return nil, holder, nil
+	}
+	b, err := json.Marshal(Sign(command))
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt(append(b, '\n'), 0)
+	}
+	if err != nil {
+		return nil, holder, errors.Join(err, f.Close())
+	}
+	return NewLock(holder,
+		func() error { return errors.Join(f.Truncate(0), f.Close()) },
+		func() error { return errors.Join(d.Remove(name), f.Close()) }), holder, nil
 }
 
-// try returns nil when another process holds the lock.
-func try(file string) (*Lock, error) {
+// try takes the lock that a file is; nil when another process holds it.
+func try(file string) (*os.File, error) {
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -104,41 +113,11 @@ func try(file string) (*Lock, error) {
 	if there, err := os.Stat(file); err != nil || !os.SameFile(held, there) {
 		return nil, f.Close()
 	}
-	return &Lock{name: file, f: f}, nil
+	return f, nil
 }
 
-func (l *Lock) sign(command string) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	b, err := json.Marshal(Holder{PID: os.Getpid(), Host: host, Command: command, Since: time.Now()})
-	if err != nil {
-		return err
-	}
-	if err := l.f.Truncate(0); err != nil {
-		return err
-	}
-	_, err = l.f.WriteAt(append(b, '\n'), 0)
-	return err
-}
-
-// Release gives the lock up.
-func (l *Lock) Release() error {
-	return errors.Join(l.f.Truncate(0), l.f.Close())
-}
-
-// Remove gives the lock up and removes its file, as the last act on a state.
-func (l *Lock) Remove() error {
-	err := os.Remove(l.name)
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	return errors.Join(err, l.f.Close())
-}
-
-// ReadHolder says who signed the lock's file last; a released lock has no holder.
-func ReadHolder(file string) (Holder, error) {
+// readHolder says who signed the lock's file last; a released lock has no holder.
+func readHolder(file string) (Holder, error) {
 	var h Holder
 	f, err := os.Open(file)
 	if err != nil {
@@ -159,10 +138,10 @@ type LockState struct {
 	Stale  bool   `json:"stale"` // its holder died without releasing it: the next run takes it over
 }
 
-// Inspect says how a lock stands.
-func Inspect(file string) (LockState, error) {
+// Inspect implements Files.
+func (d Directory) Inspect(name string) (LockState, error) {
 	var s LockState
-	h, err := ReadHolder(file)
+	h, err := readHolder(d.Place(name))
 	if errors.Is(err, os.ErrNotExist) {
 		return s, nil
 	}
@@ -170,14 +149,14 @@ func Inspect(file string) (LockState, error) {
 		return s, err
 	}
 	s.Holder = h
-	l, err := try(file)
+	f, err := try(d.Place(name))
 	if err != nil {
 		return s, err
 	}
-	if l == nil {
+	if f == nil {
 		s.Held = true
 		return s, nil
 	}
 	s.Stale = h.PID != 0
-	return s, l.f.Close()
+	return s, f.Close()
 }

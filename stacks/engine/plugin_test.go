@@ -24,7 +24,7 @@ func TestOtherProvidersAreRealPlugins(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	t.Setenv("PULUMI_HOME", t.TempDir())
-	s, err := engine.Open(engine.Config{Store: t.TempDir(), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", salt())})
+	s, err := engine.Open(engine.Config{Files: engine.Directory(t.TempDir()), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("correct horse", salt())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func itoa(i int) string {
 func open(t testing.TB, store string, c *cloud) *engine.Stack {
 	t.Helper()
 	sec := engine.NewSecrets("correct horse", salt())
-	s, err := engine.Open(engine.Config{Store: store, Project: "shop", Name: "dev", Secrets: sec, Table: table,
+	s, err := engine.Open(engine.Config{Files: engine.Directory(store), Project: "shop", Name: "dev", Secrets: sec, Table: table,
 		Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 	if err != nil {
 		t.Fatal(err)

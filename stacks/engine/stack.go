@@ -10,7 +10,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -35,7 +37,7 @@ const DefaultParallel = 64
 
 // Config says which stack, and what serves it.
 type Config struct {
-	Store         string // directory; the checkpoint is Store/.pulumi/stacks/Project/Name.json
+	Files         Files // the checkpoint is .pulumi/stacks/Project/Name.json among them
 	Project, Name string
 	Secrets       *Secrets
 	Providers     map[string]ProviderFactory // ours, by package name
@@ -50,7 +52,8 @@ type Config struct {
 // concurrent use; across processes, the caller holds a Lock for every operation
 // but Preview.
 type Stack struct {
-	store, project, name string
+	files         Files
+	project, name string
 	secrets              *Secrets
 	providers            map[string]ProviderFactory
 	table                plan.Table
@@ -60,12 +63,13 @@ type Stack struct {
 
 // Open prepares a stack; the state is read by each operation anew.
 func Open(c Config) (*Stack, error) {
-	s := &Stack{store: c.Store, project: c.Project, name: c.Name, secrets: c.Secrets, providers: c.Providers, table: c.Table, parallel: c.Parallel}
+	s := &Stack{files: c.Files, project: c.Project, name: c.Name, secrets: c.Secrets, providers: c.Providers, table: c.Table, parallel: c.Parallel}
 	if s.parallel == 0 {
 		s.parallel = DefaultParallel
 	}
-	dir := filepath.Join(c.Store, ".pulumi", "stacks", c.Project)
-	s.state = &checkpoint{file: filepath.Join(dir, c.Name+".json"), name: s.qualified(), adopts: s.adopts, unsure: c.Unsure}
+	file := path.Join(".pulumi", "stacks", c.Project, c.Name+".json")
+	s.state = &checkpoint{files: c.Files, file: file, name: s.qualified(), adopts: s.adopts, unsure: c.Unsure}
+	s.state.log = c.Files.Log(s.state.journalFile())
 	return s, nil
 }
 
@@ -79,20 +83,30 @@ func (s *Stack) adopts(t tokens.Type) bool {
 	return ok
 }
 
-// File is the checkpoint's name.
-func (s *Stack) File() string { return s.state.file }
+// File is the checkpoint's name for people.
+func (s *Stack) File() string { return s.state.place() }
 
-// create makes the directories of the layout, and the file by which the pulumi
-// command knows it.
+// Raw is the checkpoint as it is kept.
+func (s *Stack) Raw() ([]byte, error) { return s.state.files.Read(s.state.file) }
+
+// Forget removes the checkpoint and what lies beside it.
+func (s *Stack) Forget() error {
+	return errors.Join(s.files.Remove(s.state.file), s.files.Remove(backup(s.state.file)), s.state.log.Remove())
+}
+
+// create makes the file by which the pulumi command knows the layout, and the place of
+// the journal.
 func (s *Stack) create() error {
-	if err := os.MkdirAll(filepath.Dir(s.state.file), 0o700); err != nil {
-		return fmt.Errorf("make the state's directory: %w", err)
+	if d, ok := s.files.(Directory); ok {
+		if err := os.MkdirAll(filepath.Dir(d.Place(s.state.file)), 0o700); err != nil {
+			return fmt.Errorf("make the state's directory: %w", err)
+		}
 	}
-	meta := filepath.Join(s.store, ".pulumi", "meta.yaml")
-	if _, err := os.Stat(meta); err == nil {
-		return nil
+	const meta = ".pulumi/meta.yaml"
+	if _, err := s.files.Read(meta); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return WriteFile(meta, []byte("version: 1\n"))
+	return s.files.Write(meta, []byte("version: 1\n"))
 }
 
 // Copy is a stack in memory with the same state and other providers: what is
@@ -101,7 +115,7 @@ func (s *Stack) Copy(providers map[string]ProviderFactory) *Stack {
 	c := *s
 	c.providers = providers
 	state := *s.state
-	state.file, state.adopts = "", c.adopts
+	state.files, state.log, state.adopts = nil, nil, c.adopts
 	if s.state.base != nil {
 		base := *s.state.base
 		state.base = &base
@@ -112,7 +126,7 @@ func (s *Stack) Copy(providers map[string]ProviderFactory) *Stack {
 
 // Export is a stack as the pulumi command takes it up.
 type Export struct {
-	File    string            // the checkpoint
+	State   []byte            // the checkpoint
 	Salt    string            // of the secrets
 	Secrets map[string]string // ciphertexts of the program's own, by name
 }
@@ -192,7 +206,7 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 	if o.Sink == nil {
 		o.Sink = func(plan.Event) {}
 	}
-	if !dry && s.state.file != "" {
+	if !dry && s.state.kept() {
 		if err := s.create(); err != nil {
 			return res, err
 		}
@@ -300,8 +314,10 @@ func lift(snap *deploy.Snapshot, which func(string) bool) {
 
 // root is where the engine looks for relative paths; ours are absolute.
 func (s *Stack) root() string {
-	if _, err := os.Stat(s.store); err == nil {
-		return s.store
+	if d, ok := s.files.(Directory); ok {
+		if _, err := os.Stat(string(d)); err == nil {
+			return string(d)
+		}
 	}
 	return os.TempDir()
 }
@@ -343,7 +359,7 @@ func (s *Stack) snapshot(ctx context.Context) (*deploy.Snapshot, error) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, &DamagedError{s.state.file, err, "restore it from a backup; " + s.state.file + ".bak is the one before the last change"}
+		return nil, &DamagedError{s.state.place(), err, "restore it from a backup; " + path.Base(backup(s.state.file)) + " beside it is the one before the last change"}
 	}
 	return snap, nil
 }

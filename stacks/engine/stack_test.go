@@ -110,7 +110,7 @@ func TestWrongPassphrase(t *testing.T) {
 		t.Fatal(err)
 	}
 	sec := engine.NewSecrets("wrong", salt())
-	w, err := engine.Open(engine.Config{Store: store, Project: "shop", Name: "dev", Secrets: sec, Table: table,
+	w, err := engine.Open(engine.Config{Files: engine.Directory(store), Project: "shop", Name: "dev", Secrets: sec, Table: table,
 		Providers: map[string]engine.ProviderFactory{"sim": c.factory}})
 	if err != nil {
 		t.Fatal(err)
@@ -219,22 +219,22 @@ func TestACopyLeavesNoTrace(t *testing.T) {
 }
 
 func TestTwoLocks(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "x.lock")
-	l, err := engine.Acquire(context.Background(), file, "shop/dev", "scale up", 0, nil)
+	files, file := engine.Directory(t.TempDir()), "of/x.lock"
+	l, err := engine.Acquire(context.Background(), files, file, "shop/dev", "scale up", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held *engine.LockedError
-	if _, err := engine.Acquire(context.Background(), file, "shop/dev", "scale down", 0, nil); !errors.As(err, &held) || held.Holder.Command != "scale up" {
+	if _, err := engine.Acquire(context.Background(), files, file, "shop/dev", "scale down", 0, nil); !errors.As(err, &held) || held.Holder.Command != "scale up" {
 		t.Fatalf("got %v", err)
 	}
-	if s, err := engine.Inspect(file); err != nil || !s.Held {
+	if s, err := files.Inspect(file); err != nil || !s.Held {
 		t.Fatalf("%+v %v", s, err)
 	}
 	waits := make(chan engine.Holder, 1)
 	got := make(chan error, 1)
 	go func() {
-		l, err := engine.Acquire(context.Background(), file, "shop/dev", "scale down", time.Minute, func(h engine.Holder) { waits <- h })
+		l, err := engine.Acquire(context.Background(), files, file, "shop/dev", "scale down", time.Minute, func(h engine.Holder) { waits <- h })
 		if err == nil {
 			err = l.Release()
 		}

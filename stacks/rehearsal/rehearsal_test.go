@@ -39,7 +39,7 @@ func program(ctx *pulumi.Context) error {
 
 func open(t *testing.T, c *rehearsal.Cloud) *engine.Stack {
 	t.Helper()
-	s, err := engine.Open(engine.Config{Store: t.TempDir(), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("x", ""), Table: table,
+	s, err := engine.Open(engine.Config{Files: engine.Directory(t.TempDir()), Project: "shop", Name: "dev", Secrets: engine.NewSecrets("x", ""), Table: table,
 		Providers: c.Providers("sim")})
 	if err != nil {
 		t.Fatal(err)
