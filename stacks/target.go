@@ -24,6 +24,9 @@ type Shaper interface {
 	Name() string
 	Table() plan.Table
 	Program(t topology.Topology, pins map[string]string) pulumi.RunFunc
+	// Live is the program that also does what is no resource, where there is such a
+	// thing: it is run for real, and never by a preview or a rehearsal of later steps.
+	Live(ctx context.Context, t topology.Topology, pins map[string]string, waiting func(string)) pulumi.RunFunc
 	Providers() map[string]engine.ProviderFactory
 	// Model is how what stands answers when it is rehearsed; nil where the table says
 	// all there is to say.

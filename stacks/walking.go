@@ -286,7 +286,8 @@ func (e *Environment) update(ctx, now context.Context, g Goal, t topology.Topolo
 	}
 	defer lock.Release()
 	allowed := e.allowed(g)
-	_, err = e.stack.Up(ctx, e.target.Program(t, e.pins), engine.Options{Refresh: true, Sink: sink, Now: now,
+	waiting := func(what string) { sink(plan.Event{Kind: plan.Waiting, Text: what}) }
+	_, err = e.stack.Up(ctx, e.target.Live(ctx, t, e.pins, waiting), engine.Options{Refresh: true, Sink: sink, Now: now,
 		Lift: func(name string) bool { return slices.Contains(allowed, name) }})
 	return err
 }

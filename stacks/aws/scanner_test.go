@@ -46,17 +46,17 @@ func TestScannerFindsMistakes(t *testing.T) {
 		typ, input string
 		value      any
 	}{
-		"AVD-AWS-0080": {dbType, "storageEncrypted", false},
-		"AVD-AWS-0180": {dbType, "publiclyAccessible", true},
+		"AVD-AWS-0080":                  {dbType, "storageEncrypted", false},
+		"AVD-AWS-0180":                  {dbType, "publiclyAccessible", true},
 		"aws-vpc-no-public-ingress-sgr": {"aws:ec2/subnet:Subnet", "mapPublicIpOnLaunch", true},
-		"AVD-AWS-0107": {inRule, "fromPort", 22.0},
-		"AVD-AWS-0052": {lbType, "dropInvalidHeaderFields", false},
-		"AVD-AWS-0086": {"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "blockPublicAcls", false},
-		"AVD-AWS-0045": {cacheType, "atRestEncryptionEnabled", false},
-		"AVD-AWS-0051": {cacheType, "transitEncryptionEnabled", false},
-		"AVD-AWS-0011": {cdnType, "webAclId", ""},
-		"AVD-AWS-0031": {"aws:ecr/repository:Repository", "imageTagMutability", "MUTABLE"},
-		"AVD-AWS-0047": {"aws:lb/listener:Listener", "sslPolicy", "ELBSecurityPolicy-TLS-1-0-2015-04"},
+		"AVD-AWS-0107":                  {inRule, "fromPort", 22.0},
+		"AVD-AWS-0052":                  {lbType, "dropInvalidHeaderFields", false},
+		"AVD-AWS-0086":                  {"aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "blockPublicAcls", false},
+		"AVD-AWS-0045":                  {cacheType, "atRestEncryptionEnabled", false},
+		"AVD-AWS-0051":                  {cacheType, "transitEncryptionEnabled", false},
+		"AVD-AWS-0011":                  {cdnType, "webAclId", ""},
+		"AVD-AWS-0031":                  {"aws:ecr/repository:Repository", "imageTagMutability", "MUTABLE"},
+		"AVD-AWS-0047":                  {"aws:lb/listener:Listener", "sslPolicy", "ELBSecurityPolicy-TLS-1-0-2015-04"},
 	} {
 		var things []*rehearsal.Thing
 		for _, r := range w.cloud.Things() {
@@ -166,7 +166,9 @@ func with(m map[string]any, k string, v any) map[string]any {
 	return c
 }
 
-func label(name string) string { return strings.NewReplacer(".", "_", ":", "_", "/", "_").Replace(name) }
+func label(name string) string {
+	return strings.NewReplacer(".", "_", ":", "_", "/", "_").Replace(name)
+}
 
 func address(r *rehearsal.Thing) string { return aws.Terraform(r.Type) + "." + label(r.Name) }
 

@@ -3,9 +3,13 @@ package aws
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"slices"
 	"time"
 
+	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/aws/program"
 	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
@@ -23,6 +27,14 @@ type Verbs interface {
 	// Snapshot copies what a database holds, and returns when that can be gone back to.
 	// One of that name that is there already is the one.
 	Snapshot(ctx context.Context, db topology.Node, physical, name string) error
+	// Publish puts the files of a release into a bucket, unless they are all there, and
+	// reports whether they lie over those of another one.
+	Publish(ctx context.Context, region, bucket, release string, files fs.FS) (over bool, err error)
+	// Invalidate makes the CDN of a domain forget what it keeps under a path; there need
+	// be none.
+	Invalidate(ctx context.Context, domain, path string) error
+	// Run runs a command in a task to its end, unless it is noted that it was.
+	Run(ctx context.Context, t program.Task, waiting func(string)) error
 }
 
 // rehearsed answers in the place of an account.
@@ -55,3 +67,47 @@ func (r *rehearsed) Lag(_ context.Context, replica topology.Node, _ string) (tim
 func (r *rehearsed) Snapshot(_ context.Context, db topology.Node, physical, name string) error {
 	return r.cloud.Stand(&rehearsal.Thing{Type: snapshotType, Name: physical + "-" + name, ID: db.Region + "/" + physical + "-" + name})
 }
+
+// The verbs of a rehearsal that leave nothing standing, as its calls name them.
+const (
+	opPublish    = plan.Op("publish")
+	opInvalidate = plan.Op("invalidate")
+	opRun        = plan.Op("run")
+)
+
+// stands reports whether something of a type has this id or ARN.
+func (r *rehearsed) stands(typ, id string) error {
+	if !slices.ContainsFunc(r.cloud.Things(), func(t *rehearsal.Thing) bool {
+		return t.Type == typ && (t.ID == id || text(t.Out["arn"]) == id)
+	}) {
+		return fmt.Errorf("NotFound: %s %s does not stand (rehearsed answer)", typ, id)
+	}
+	return nil
+}
+
+func (r *rehearsed) Publish(_ context.Context, _, bucket, release string, _ fs.FS) (over bool, err error) {
+	o := rehearsal.Operation{Op: opPublish, Type: bucket, Name: release}
+	if r.cloud.Done(o) {
+		return false, r.stands(bucketType, bucket)
+	}
+	return true, r.cloud.Verb(o, func() error { return r.stands(bucketType, bucket) })
+}
+
+func (r *rehearsed) Invalidate(_ context.Context, domain, path string) error {
+	return r.cloud.Verb(rehearsal.Operation{Op: opInvalidate, Type: domain, Name: path}, func() error { return nil })
+}
+
+func (r *rehearsed) Run(_ context.Context, t program.Task, _ func(string)) error {
+	o := rehearsal.Operation{Op: opRun, Type: t.Container, Name: t.Once}
+	if r.cloud.Done(o) {
+		return nil
+	}
+	return r.cloud.Verb(o, func() error {
+		if err := r.stands("aws:ecs/cluster:Cluster", t.Cluster); err != nil {
+			return err
+		}
+		return r.stands("aws:ecs/taskDefinition:TaskDefinition", t.Definition)
+	})
+}
+
+const bucketType = "aws:s3/bucketV2:BucketV2"

@@ -1,72 +1,18 @@
 package bucket_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/scale-levels/scale/stacks/bucket"
+	"github.com/scale-levels/scale/stacks/contract"
 	"github.com/scale-levels/scale/stacks/engine"
 )
-
-// server starts an S3-compatible server with an empty bucket called state, and sets the
-// variables by which the standard chain finds it. It ends with this process, however
-// that ends: a shell waits for the end of its input.
-func server(t *testing.T) {
-	t.Helper()
-	program, err := exec.LookPath("versitygw")
-	if err != nil {
-		t.Skip("versitygw is not here: nothing was kept in a bucket. '.ci/tools versitygw' installs it")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	for _, d := range []string{"meta", "buckets/state"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := exec.Command("sh", "-c", `"$@" >log 2>&1 & cat >/dev/null; kill -9 $!`, "sh", program, "--port", address, "--health", "/_health", "--quiet", "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "buckets"))
-	c.Dir, c.Env = dir, append(os.Environ(), "ROOT_ACCESS_KEY=scale", "ROOT_SECRET_KEY=correct-horse")
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); _ = c.Wait() })
-	for k, v := range map[string]string{"AWS_ENDPOINT_URL_S3": "http://" + address, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "scale", "AWS_SECRET_ACCESS_KEY": "correct-horse",
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_PROFILE": ""} {
-		t.Setenv(k, v)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-		resp, err := http.Get("http://" + address + "/_health")
-		if err == nil {
-			resp.Body.Close()
-			return
-		}
-		if ctx.Err() != nil {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Fatalf("%v\n%s", err, log)
-		}
-	}
-}
 
 // open is the bucket as one more process sees it.
 func open(t *testing.T) *bucket.Bucket {
@@ -86,7 +32,7 @@ func TestFiles(t *testing.T) {
 		files(t, func() engine.Files { return dir })
 	})
 	t.Run("bucket", func(t *testing.T) {
-		server(t)
+		contract.S3(t, "state")
 		files(t, func() engine.Files { return open(t) })
 	})
 }
@@ -183,7 +129,7 @@ func files(t *testing.T, open func() engine.Files) {
 
 // Of two that have seen the same, the first to write wins, and the second is told.
 func TestWriteOverAnothers(t *testing.T) {
-	server(t)
+	contract.S3(t, "state")
 	a, b := open(t), open(t)
 	for _, f := range []*bucket.Bucket{a, b} {
 		if _, err := f.Read("record.json"); !errors.Is(err, fs.ErrNotExist) {
@@ -208,7 +154,7 @@ func TestWriteOverAnothers(t *testing.T) {
 
 // A lock that is not renewed is taken over, and its holder can write no more.
 func TestLockOfADeadRun(t *testing.T) {
-	server(t)
+	contract.S3(t, "state")
 	dead := open(t)
 	dead.Renewal = 24 * time.Hour // it does not come to renewing any more
 	l, err := engine.Acquire(t.Context(), dead, "lease", "shop/dev", "scale up", 0, nil)
@@ -241,7 +187,7 @@ func TestLockOfADeadRun(t *testing.T) {
 }
 
 func TestClearErrors(t *testing.T) {
-	server(t)
+	contract.S3(t, "state")
 	for address, says := range map[string]string{"s3://": "is no bucket", "gs://x/y": "is no bucket", "https://s3.amazonaws.com/x": "is no bucket"} {
 		if _, err := bucket.Open(t.Context(), address, ""); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", address, err)

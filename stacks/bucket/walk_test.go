@@ -15,6 +15,7 @@ import (
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
+	"github.com/scale-levels/scale/stacks/contract"
 	"github.com/scale-levels/scale/stacks/engine"
 )
 
@@ -89,7 +90,7 @@ func TestOneMachine(t *testing.T) {
 // Whoever reaches the bucket goes on with the environment, also after another machine
 // died in the middle of an update, and without it nothing is left in the bucket.
 func TestStateIsShared(t *testing.T) {
-	server(t)
+	contract.S3(t, "state")
 	account := filepath.Join(t.TempDir(), "account")
 	on := func() *stacks.Environment {
 		t.Helper()

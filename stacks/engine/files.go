@@ -79,7 +79,9 @@ func Acquire(ctx context.Context, files Files, name, what, command string, timeo
 type Directory string
 
 // Place implements Files.
-func (d Directory) Place(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
+func (d Directory) Place(name string) string {
+	return filepath.Join(string(d), filepath.FromSlash(name))
+}
 
 // Read implements Files.
 func (d Directory) Read(name string) ([]byte, error) { return os.ReadFile(d.Place(name)) }

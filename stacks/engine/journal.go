@@ -74,8 +74,8 @@ type journal struct {
 	entries []apitype.JournalEntry
 	held    []byte // lines that may wait for the next one: nothing real has happened yet
 	changed bool   // an entry could not be elided: there is something to fold
-	failed  error // the first failed write; none is tried after it
-	closed  bool  // an operation that was ended at once may still report in
+	failed  error  // the first failed write; none is tried after it
+	closed  bool   // an operation that was ended at once may still report in
 	queue   chan waiter
 	idle    chan struct{} // closed when the writer has ended
 }

@@ -54,11 +54,11 @@ type Config struct {
 type Stack struct {
 	files         Files
 	project, name string
-	secrets              *Secrets
-	providers            map[string]ProviderFactory
-	table                plan.Table
-	parallel             int32
-	state                *checkpoint
+	secrets       *Secrets
+	providers     map[string]ProviderFactory
+	table         plan.Table
+	parallel      int32
+	state         *checkpoint
 }
 
 // Open prepares a stack; the state is read by each operation anew.

@@ -288,6 +288,11 @@ func (l *Local) Logs() []string {
 	return names
 }
 
+// Live is the program: its resources are all there is to do.
+func (l *Local) Live(_ context.Context, t topology.Topology, pins Pins, _ func(string)) pulumi.RunFunc {
+	return l.Program(t, pins)
+}
+
 // Program is the Pulumi program of a topology: a file of this package a kind of node.
 func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {

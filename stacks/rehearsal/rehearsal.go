@@ -87,6 +87,7 @@ type Cloud struct {
 
 	mu    sync.Mutex
 	calls []Operation
+	done  map[Operation]bool // verbs
 	world World
 	file  string   // where it is kept; then what it does not know does not exist
 	whole int64    // bytes of the file that are whole lines
@@ -96,7 +97,7 @@ type Cloud struct {
 
 // New is an empty simulated cloud.
 func New(t plan.Table) *Cloud {
-	return &Cloud{Table: t, world: newWorld()}
+	return &Cloud{Table: t, world: newWorld(), done: map[Operation]bool{}}
 }
 
 // Providers serve every package of the table from the cloud.
@@ -129,8 +130,40 @@ func (c *Cloud) Stand(t *Thing) error {
 	return c.write(e)
 }
 
+// Verb does something that is no resource, with its fault, as one of the calls.
+func (c *Cloud) Verb(o Operation, do func() error) error {
+	c.mu.Lock()
+	c.calls = append(c.calls, o)
+	fault := Works
+	if c.Fault != nil {
+		fault = c.Fault(len(c.calls), o)
+	}
+	c.mu.Unlock()
+	if fault == Fails {
+		return ErrFailed
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.done[o] = true
+	c.mu.Unlock()
+	if fault == Lost {
+		return ErrLost
+	}
+	return nil
+}
+
+// Done reports whether a verb was carried out, whether or not its answer arrived.
+func (c *Cloud) Done(o Operation) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done[o]
+}
+
 // Take makes what stands in another cloud stand here.
 func (c *Cloud) Take(o *Cloud) {
+	maps.Copy(c.done, o.done)
 	for _, t := range o.Things() {
 		c.world.put(t)
 	}

@@ -53,6 +53,11 @@ func (t *Target) Name() string { return "simulated" }
 // Table is what planning must know of its types.
 func (t *Target) Table() plan.Table { return simulated }
 
+// Live is the program: there is nothing else to do.
+func (t *Target) Live(_ context.Context, top topology.Topology, pins map[string]string, _ func(string)) pulumi.RunFunc {
+	return t.Program(top, pins)
+}
+
 // Where is nowhere that has a name.
 func (t *Target) Where(topology.Topology, map[string]string) string { return "" }
 

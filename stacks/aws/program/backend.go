@@ -150,7 +150,7 @@ func (p *program) static(n topology.Node, c *node) error {
 	if w.task, err = p.role(c, n.ID, "ecs-tasks.amazonaws.com", p.mayFetch()...); err != nil {
 		return err
 	}
-	from := pulumi.Sprintf("s3://%s/releases/%s", p.zone.releases.Bucket, n.Static.Release)
+	from := pulumi.Sprintf("s3://%s/releases/%s", p.published(*n.Static), n.Static.Release)
 	mount := []any{map[string]any{"sourceVolume": "files", "containerPath": "/files"}}
 	return p.service(n, c, w, n.Static.Servers, "256", "512", []any{
 		map[string]any{"name": "fetch", "image": syncImage, "essential": false, "command": []any{"s3", "sync", "--only-show-errors", from, "/files"},
@@ -160,6 +160,36 @@ func (p *program) static(n topology.Node, c *node) error {
 			"dependsOn":    []any{map[string]any{"containerName": "fetch", "condition": "SUCCESS"}},
 			"portMappings": []any{map[string]any{"name": "static", "containerPort": port, "hostPort": port, "protocol": "tcp"}}, "logConfiguration": logging(logs.Name, n.Region)},
 	}, "static")
+}
+
+// published is the bucket of releases, once the files of one are in it.
+func (p *program) published(s topology.StaticSpec) pulumi.StringOutput {
+	return p.zone.releases.Bucket.ApplyT(func(bucket string) (string, error) {
+		if p.ctx.DryRun() || p.s.Verbs.Publish == nil {
+			return bucket, nil
+		}
+		return bucket, p.s.Verbs.Publish(bucket, s)
+	}).(pulumi.StringOutput)
+}
+
+// migrated is a task definition, once the migrations of its release have run: in the
+// home region, where the database's leader is.
+func (p *program) migrated(n topology.Node, c *node, task *ecs.TaskDefinition) pulumi.StringOutput {
+	if p.ctx.DryRun() || p.s.Verbs.Run == nil || n.Backend == nil || len(n.Backend.Migrate) == 0 || n.Backend.Instances == 0 || n.Region != p.t.Home() {
+		return task.Arn
+	}
+	known := []any{task.Arn, c.cluster.Arn, c.tasks.ID(), p.zone.releases.Bucket}
+	for _, s := range c.app {
+		known = append(known, s.ID())
+	}
+	return pulumi.All(known...).ApplyT(func(vs []any) (string, error) {
+		t := Task{Region: n.Region, Definition: vs[0].(string), Cluster: vs[1].(string), Group: string(vs[2].(pulumi.ID)), Bucket: vs[3].(string),
+			Container: n.Backend.Service, Command: n.Backend.Migrate, Once: n.Backend.Service + "/" + n.Backend.Release}
+		for _, s := range vs[4:] {
+			t.Subnets = append(t.Subnets, string(s.(pulumi.ID)))
+		}
+		return t.Definition, p.s.Verbs.Run(t)
+	}).(pulumi.StringOutput)
 }
 
 // staticServer is the command that answers with the files under a prefix.
@@ -196,7 +226,7 @@ func (p *program) service(n topology.Node, c *node, w *workload, count int, cpu,
 	if err != nil {
 		return err
 	}
-	service := &ecs.ServiceArgs{Name: str(p.name(n.ID, 255)), Cluster: c.cluster.Arn, TaskDefinition: task.Arn, DesiredCount: num(count), LaunchType: str("FARGATE"), PlatformVersion: str("1.4.0"),
+	service := &ecs.ServiceArgs{Name: str(p.name(n.ID, 255)), Cluster: c.cluster.Arn, TaskDefinition: p.migrated(n, c, task), DesiredCount: num(count), LaunchType: str("FARGATE"), PlatformVersion: str("1.4.0"),
 		DeploymentMinimumHealthyPercent: num(100), DeploymentMaximumPercent: num(200), EnableEcsManagedTags: yes(true), PropagateTags: str("SERVICE"), WaitForSteadyState: yes(true),
 		DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{Enable: yes(true), Rollback: yes(true)},
 		NetworkConfiguration:     &ecs.ServiceNetworkConfigurationArgs{AssignPublicIp: yes(false), SecurityGroups: strs{c.tasks.ID()}, Subnets: ids(c.app)},

@@ -63,7 +63,7 @@ func (p *program) cdn(n topology.Node, c *node) error {
 			CachePolicyId: str(cacheByHeaders), OriginRequestPolicyId: str(forwardAll), ResponseHeadersPolicyId: headers.ID(), ViewerProtocolPolicy: str("redirect-to-https")},
 	}
 	if n.CDN.Static != "" && trim(n.CDN.Prefix) != "" {
-		args.Origins = append(args.Origins.(cloudfront.DistributionOriginArray), cloudfront.DistributionOriginArgs{OriginId: str("files"), DomainName: p.zone.releases.BucketRegionalDomainName,
+		args.Origins = append(args.Origins.(cloudfront.DistributionOriginArray), cloudfront.DistributionOriginArgs{OriginId: str("files"), DomainName: p.filled(n),
 			OriginAccessControlId: reader.ID(), OriginPath: str("/cdn")})
 		args.OrderedCacheBehaviors = cloudfront.DistributionOrderedCacheBehaviorArray{cloudfront.DistributionOrderedCacheBehaviorArgs{PathPattern: str(trim(n.CDN.Prefix) + "/*"), TargetOriginId: str("files"),
 			AllowedMethods: reads, CachedMethods: reads, Compress: yes(true), CachePolicyId: str(cacheFiles), ResponseHeadersPolicyId: headers.ID(), ViewerProtocolPolicy: str("redirect-to-https")}}
@@ -71,6 +71,16 @@ func (p *program) cdn(n topology.Node, c *node) error {
 	d, err := cloudfront.NewDistribution(p.ctx, n.ID, args, append(globally, pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "90m"}))...)
 	p.edges[n.ID] = &edge{d}
 	return err
+}
+
+// filled is where the CDN finds the files of a release, once they are there.
+func (p *program) filled(n topology.Node) pulumi.StringOutput {
+	for _, s := range p.t.OfKind(topology.Static) {
+		if s.Static.Release == n.CDN.Static {
+			return pulumi.All(p.zone.releases.BucketRegionalDomainName, p.published(*s.Static)).ApplyT(func(vs []any) string { return vs[0].(string) }).(pulumi.StringOutput)
+		}
+	}
+	return p.zone.releases.BucketRegionalDomainName
 }
 
 // origins make the record that leads the CDN to each region, with a check of its

@@ -54,7 +54,7 @@ func (p *program) single(n topology.Node, _ *node) error {
 // onHost notes what the machine is to run of a backend.
 func (p *program) onHost(n topology.Node, w *workload) error {
 	h := p.hosts[n.Region]
-	h.runs = append(h.runs, map[string]any{"service": n.Backend.Service, "image": n.Backend.Image, "command": n.Backend.Command, "instances": n.Backend.Instances,
+	h.runs = append(h.runs, map[string]any{"service": n.Backend.Service, "image": n.Backend.Image, "command": n.Backend.Command, "migrate": n.Backend.Migrate, "instances": n.Backend.Instances,
 		"health": n.Backend.Health, "environment": p.environment(n), "secret": w.secret.Arn, "keys": p.connections(n)})
 	h.reads = append(h.reads, statement{"Effect": "Allow", "Action": []string{"secretsmanager:GetSecretValue"}, "Resource": w.secret.Arn})
 	h.reads = append(h.reads, p.mayKeepFiles(n)...)
@@ -74,7 +74,7 @@ func (p *program) machines() error {
 
 func (p *program) machine(h *host) error {
 	told, err := ssm.NewParameter(p.ctx, h.id, &ssm.ParameterArgs{Name: str(p.path(h.id)), Description: str("what the node runs"), Type: str("String"), Tier: str("Intelligent-Tiering"),
-		Value: pulumi.JSONMarshal(map[string]any{"domain": p.s.Domain, "services": h.runs, "caddyfile": p.caddyfile(h.region.name), "releases": p.zone.releases.Bucket, "release": p.release(h.region.name)})}, h.in()...)
+		Value: pulumi.JSONMarshal(map[string]any{"domain": p.s.Domain, "services": h.runs, "caddyfile": p.caddyfile(h.region.name), "releases": p.releasesOf(h.region.name), "release": p.release(h.region.name)})}, h.in()...)
 	if err != nil {
 		return err
 	}
@@ -151,6 +151,16 @@ func (p *program) closed(region string) *topology.Maintenance {
 		}
 	}
 	return nil
+}
+
+// releasesOf is the bucket that a region's machine fetches files from, once they are there.
+func (p *program) releasesOf(region string) pulumi.StringOutput {
+	for _, n := range p.t.OfKind(topology.Static) {
+		if n.Region == region {
+			return p.published(*n.Static)
+		}
+	}
+	return p.zone.releases.Bucket
 }
 
 // release is the digest of the static files that a region answers with.

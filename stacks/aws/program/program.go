@@ -33,6 +33,29 @@ type Settings struct {
 	Passwords map[string]string `json:"-"`
 	// Secrets are the applications' own, by service and name.
 	Secrets map[string]map[string]string `json:"-"`
+	// Verbs are done while the program runs; a preview, a rehearsal of a later step and
+	// an ejected project have none.
+	Verbs Verbs `json:"-"`
+}
+
+// Verbs are what is done between resources and is none. Each may be asked for again,
+// and does then what is still to do.
+type Verbs struct {
+	// Publish puts the files of a release into the bucket that they are fetched from.
+	Publish func(bucket string, s topology.StaticSpec) error
+	// Run runs a command in a task, to its end, once for each release.
+	Run func(Task) error
+}
+
+// Task is a command to run before a release takes requests.
+type Task struct {
+	Region, Cluster, Definition string // the latter two ARNs
+	Container                   string // of the definition, whose command it is instead
+	Command                     []string
+	Subnets                     []string
+	Group                       string // the security group
+	Bucket                      string // where it is noted that it was run
+	Once                        string // the release that it belongs to
 }
 
 type (

@@ -1,0 +1,93 @@
+package aws
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/scale-levels/scale/stacks/aws/program"
+)
+
+// longestTask is how long a command may run: a migration of a large table takes hours,
+// and should then be one that runs beside the application.
+const longestTask = time.Hour
+
+// Run implements Verbs: a task of the release's own definition with another command, in
+// the network of its service. That it has run is noted in the bucket of releases.
+func (a *account) Run(ctx context.Context, t program.Task, waiting func(string)) error {
+	c, err := a.load(ctx, t.Region)
+	if err != nil {
+		return err
+	}
+	store := s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+	note := noteOf(t)
+	if done, err := noted(ctx, store, t.Bucket, note); err != nil || done {
+		return err
+	}
+	client := ecs.NewFromConfig(c)
+	out, err := client.RunTask(ctx, &ecs.RunTaskInput{Cluster: &t.Cluster, TaskDefinition: &t.Definition, Count: sdk.Int32(1), LaunchType: types.LaunchTypeFargate,
+		// Asked for again within a day, as after a lost answer, it is the same task.
+		ClientToken: sdk.String(token(t)), StartedBy: sdk.String("scale"),
+		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: t.Subnets, SecurityGroups: []string{t.Group}, AssignPublicIp: types.AssignPublicIpDisabled}},
+		Overrides:            &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: &t.Container, Command: t.Command}}}})
+	if err != nil {
+		return explain(err, "ecs:RunTask")
+	}
+	if len(out.Tasks) == 0 {
+		why := "no reason was given"
+		if len(out.Failures) > 0 {
+			why = sdk.ToString(out.Failures[0].Reason)
+		}
+		return &Error{What: "the task did not start: " + why, Hint: "the next 'scale up' tries again"}
+	}
+	arn := sdk.ToString(out.Tasks[0].TaskArn)
+	waiting(strings.Join(t.Command, " ") + " runs as " + arn)
+	wait := ecs.NewTasksStoppedWaiter(client)
+	ended, err := wait.WaitForOutput(ctx, &ecs.DescribeTasksInput{Cluster: &t.Cluster, Tasks: []string{arn}}, longestTask)
+	if err != nil {
+		return explain(err, "ecs:DescribeTasks")
+	}
+	if err := endedWell(ended, t.Container); err != nil {
+		return err
+	}
+	return put(ctx, store, t.Bucket, note, []byte(arn))
+}
+
+// endedWell reports a container that did not exit with 0.
+func endedWell(out *ecs.DescribeTasksOutput, container string) error {
+	for _, task := range out.Tasks {
+		for _, c := range task.Containers {
+			if sdk.ToString(c.Name) != container {
+				continue
+			}
+			if c.ExitCode != nil && *c.ExitCode == 0 {
+				return nil
+			}
+			if c.ExitCode != nil {
+				return &Error{What: fmt.Sprintf("it ended with code %d", *c.ExitCode), Hint: "its log is in CloudWatch, beside the service's; the old release goes on serving"}
+			}
+		}
+		return &Error{What: "it did not run: " + sdk.ToString(task.StoppedReason), Hint: "the old release goes on serving; the next 'scale up' tries again"}
+	}
+	return &Error{What: "its task is gone", Hint: "the next 'scale up' tries again"}
+}
+
+// noteOf is where it is noted that a command was run for a release.
+func noteOf(t program.Task) string {
+	h := sha256.Sum256([]byte(t.Once + "\x00" + strings.Join(t.Command, "\x00")))
+	return "migrations/" + hex.EncodeToString(h[:16])
+}
+
+// token tells tries of one task from another's; at most 64 characters.
+func token(t program.Task) string {
+	h := sha256.Sum256([]byte(noteOf(t) + t.Definition))
+	return hex.EncodeToString(h[:16])
+}
