@@ -61,14 +61,20 @@ func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology
 // may have made and the next does not have, and touches nothing else. What holds
 // data stays protected, unless nothing at all is to be left.
 func (e *Environment) disarm(ctx, now context.Context, pending, next topology.Topology, sink plan.Sink) error {
-	t, going := pending.Clone(), map[string]bool{}
+	t, going, holding := pending.Clone(), map[string]bool{}, map[string]bool{}
 	for i, n := range t.Nodes {
 		if _, stays := next.Node(n.ID); !stays && (n.Kind == topology.LoadBalancer || n.HoldsData() && len(next.Nodes) == 0) {
 			t.Nodes[i].Disarmed, going[n.ID] = true, true
 		}
 	}
+	if w := e.record.Walk; w != nil && len(w.Start.Nodes) == 0 && len(next.Nodes) == 0 {
+		t.Undone = true
+		for _, d := range e.target.Data(pending) {
+			holding[d.Name] = true
+		}
+	}
 	made, err := e.stack.Resources()
-	if err != nil || !slices.ContainsFunc(made, func(name string) bool { return going[name] }) {
+	if err != nil || !slices.ContainsFunc(made, func(name string) bool { return going[name] || holding[name] }) {
 		return err
 	}
 	lock, err := engine.Acquire(ctx, e.files, e.lockFile(), e.app.Name+"/"+e.app.Env, e.command, time.Minute, nil)
@@ -76,7 +82,8 @@ func (e *Environment) disarm(ctx, now context.Context, pending, next topology.To
 		return err
 	}
 	defer lock.Release()
-	_, err = e.stack.Up(ctx, e.target.Program(t, e.pins), engine.Options{Refresh: true, Sink: sink, Now: now, Lift: anything, Only: func(name string) bool { return going[name] }})
+	table := e.target.Table()
+	_, err = e.stack.Up(ctx, e.target.Program(t, e.pins), engine.Options{Refresh: true, Sink: sink, Now: now, Lift: anything, Only: func(name, typ string) bool { return going[name] || holding[name] && table[typ].HoldsData }})
 	return err
 }
 

@@ -297,7 +297,7 @@ func (e *Environment) copy(ctx context.Context) (*engine.Stack, error) {
 	stands := e.stack
 	if guessed := e.stack.Guessed(); len(guessed) > 0 {
 		stands = e.stack.Copy(e.target.Providers())
-		if _, err := stands.Refresh(ctx, engine.Options{Only: func(name string) bool { return slices.Contains(guessed, name) }}); err != nil {
+		if _, err := stands.Refresh(ctx, engine.Options{Only: func(name, _ string) bool { return slices.Contains(guessed, name) }}); err != nil {
 			return nil, fmt.Errorf("look at what was in flight: %w", err)
 		}
 	}

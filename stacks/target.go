@@ -60,6 +60,9 @@ type Keeper interface {
 	// Snapshot makes copies of what the changed resources hold, to which one can go
 	// back, where that is a matter of the target; name tells this time from others.
 	Snapshot(ctx context.Context, changed []plan.Change, t topology.Topology, name string, waiting func(string)) error
+	// Explain words what the error of a change means and what to do about it, where the
+	// target knows more than the error says.
+	Explain(err error) error
 	// Clean removes what is left of an environment that has no resources any more.
 	Clean(ctx context.Context) error
 }

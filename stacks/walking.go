@@ -289,7 +289,7 @@ func (e *Environment) update(ctx, now context.Context, g Goal, t topology.Topolo
 	waiting := func(what string) { sink(plan.Event{Kind: plan.Waiting, Text: what}) }
 	_, err = e.stack.Up(ctx, e.target.Live(ctx, t, e.pins, waiting), engine.Options{Refresh: true, Sink: sink, Now: now,
 		Lift: func(name string) bool { return slices.Contains(allowed, name) }})
-	return err
+	return e.target.Explain(err)
 }
 
 // vanish removes everything that is left of an environment without resources.

@@ -44,6 +44,9 @@ type Topology struct {
 	App   string `json:"app"`
 	Env   string `json:"env"`
 	Level int    `json:"level"` // 0: only what holds data stands
+	// Undone: nothing stood before, and what a failed walk has made is to go without a
+	// trace, what would outlive an environment that was ever used included.
+	Undone bool `json:"undone,omitempty"`
 	// Regions in the order of the configuration; the first is home.
 	Regions []Region `json:"regions,omitempty"`
 	// Maintenance is what entries answer with while what is behind them changes.

@@ -4,15 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
+	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
 // answers is a server that says one thing to every call, as STS would.
@@ -75,5 +86,142 @@ func TestWhatAnAccountMayRefuse(t *testing.T) {
 				t.Errorf("something was written: %v", files)
 			}
 		})
+	}
+}
+
+// Before anything is changed: an image that its registry does not know, a domain for
+// which no certificate would be issued. What nobody answers is no reason to refuse.
+func TestWhatCannotWorkIsRefusedFirst(t *testing.T) {
+	images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(images.Close)
+	there := strings.TrimPrefix(images.URL, "http://") + "/acme/web:1.0"
+	ref, err := name.ParseReference(there)
+	if err == nil {
+		err = remote.Write(ref, empty.Image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM") {
+			fmt.Fprint(w, `{"Parameter":{"Value":"ami-0123456789abcdef0"}}`)
+			return
+		}
+		fmt.Fprint(w, identity)
+	}))
+	t.Cleanup(sts.Close)
+	for k, v := range map[string]string{"AWS_ENDPOINT_URL": sts.URL, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_PROFILE": "",
+		"HOME": t.TempDir(), "PULUMI_HOME": t.TempDir(), "PATH": "", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"} {
+		t.Setenv(k, v)
+	}
+	route53 := func() ([]*net.NS, error) { return []*net.NS{{Host: "ns-1.awsdns-1.com."}}, nil }
+	elsewhere := func() ([]*net.NS, error) { return []*net.NS{{Host: "ns.example.com."}}, nil }
+	nobody := func() ([]*net.NS, error) { return nil, &net.DNSError{Err: "no such host", IsNotFound: true} }
+	silent := func() ([]*net.NS, error) { return nil, &net.DNSError{Err: "timeout", IsTimeout: true} }
+	const plugin = "install" // what comes after: the plugin is not here, and nothing can be downloaded
+	for what, c := range map[string]struct {
+		image   string
+		servers func() ([]*net.NS, error)
+		level   int
+		says    string
+		hint    string
+	}{
+		"an image that is not there":         {strings.Replace(there, "1.0", "2.0", 1), route53, 1, "there is no image", "push it"},
+		"an image that is named wrongly":     {"Acme/Web:1.0", route53, 1, "not named as images are", "ghcr.io"},
+		"a registry that does not answer":    {"127.0.0.1:1/acme/web:1.0", route53, 1, "", plugin},
+		"a domain that nobody serves":        {there, nobody, 2, "is not delegated", "level 1 first"},
+		"a domain that is served by others":  {there, elsewhere, 2, "served by ns.example.com.", "level 1 first"},
+		"a domain that needs no certificate": {there, nobody, 1, "", plugin},
+		"name servers that do not answer":    {there, silent, 2, "", plugin},
+		"no plugin":                          {there, route53, 2, "resource plugin", plugin},
+	} {
+		t.Run(what, func(t *testing.T) {
+			a := app(t, 1, 1)
+			a.Services[0].Image = c.image
+			target := aws.New(aws.Config{Domain: a.Domain})
+			target.NameServers(c.servers)
+			home := t.TempDir()
+			e, err := stacks.Open(stacks.Home(home), a, target, stacks.Passphrase{Value: "x"}, "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = e.Plan(context.Background(), goal(c.level), nil)
+			var told interface{ Hints() string }
+			if !errors.As(err, &told) || !strings.Contains(err.Error(), c.says) || !strings.Contains(told.Hints(), c.hint) {
+				t.Fatalf("%v", err)
+			}
+			if files, _ := filepath.Glob(filepath.Join(home, "*")); len(files) > 0 {
+				t.Errorf("something was written: %v", files)
+			}
+		})
+	}
+}
+
+// A quota that is reached in the middle of a walk is named, and once there is room the
+// next run goes on.
+func TestAQuotaIsReached(t *testing.T) {
+	elsewhere := newWorld(t, 1, 1)
+	elsewhere.to(1)
+	things := elsewhere.cloud.Things()
+	other := *things[slices.IndexFunc(things, func(r *rehearsal.Thing) bool { return r.Type == "aws:ec2/vpc:Vpc" })]
+	w := newWorld(t, 1, 1)
+	var others []string
+	for i := range 5 {
+		o := other
+		o.ID, o.Name, o.Out = fmt.Sprintf("vpc-0123456789abcdef%d", i), fmt.Sprintf("other-%d", i), resource.PropertyMap{}
+		if err := w.cloud.Stand(&o); err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, o.ID)
+	}
+	_, err := w.try(1)
+	var told *aws.Error
+	if !errors.As(err, &told) || !strings.Contains(err.Error(), "a quota of the account is reached (VpcLimitExceeded)") || !strings.Contains(told.Hints(), "Service Quotas") {
+		t.Fatalf("got %v", err)
+	}
+	if left := len(w.cloud.Things()); left != len(others) {
+		t.Errorf("%d things are left of a walk that failed where nothing stood: %v\n%v", left-len(others), w.names(), err)
+	}
+	if err := w.cloud.Vanish("aws:ec2/vpc:Vpc", others[0]); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	w.to(1)
+}
+
+// What the plugin reports of a service's refusal is told with what to do.
+func TestRefusalsAreExplained(t *testing.T) {
+	target := aws.New(aws.Config{})
+	for says, want := range map[string]string{
+		"creating RDS DB Instance (shop): operation error RDS: CreateDBInstance, https response error StatusCode: 403, AccessDenied: User: arn:aws:iam::1:user/x is not authorized to perform: rds:CreateDBInstance on resource": "these credentials may not rds:CreateDBInstance",
+		"creating EC2 VPC: operation error EC2: CreateVpc, UnauthorizedOperation: You are not":         "may not do that (UnauthorizedOperation)",
+		"InstanceQuotaExceededFault: too many":                                                         "a quota of the account is reached (InstanceQuotaExceededFault)",
+		"TooManyLoadBalancers: no":                                                                     "a quota",
+		"api error OptInRequired: You are not subscribed":                                              "the region is not enabled",
+		"api error InternalFailure: Service 'elasticache' is not yet implemented: NotImplementedError": "does not know a call",
+		"api error ExpiredToken: The security token":                                                   "the credentials expired",
+	} {
+		var told *aws.Error
+		if err := target.Explain(errors.New(says)); !errors.As(err, &told) || !strings.Contains(err.Error(), want) || told.Hints() == "" || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+	other := errors.New("something else")
+	if err := target.Explain(other); err != other {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An environment that was taken down with its data can be made again: what is kept of
+// it, and what keeps its name for days, is in nobody's way.
+func TestAnotherLife(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	for range 3 {
+		w.to(2)
+		w.to(-1)
+		w.open()
+	}
+	if n := strings.Count(strings.Join(w.cloud.Names(), "\n"), "snapshot:"); n < 3 {
+		t.Errorf("of three lives %d snapshots are left: %v", n, w.cloud.Names())
 	}
 }

@@ -9,8 +9,8 @@ package aws
 import (
 	"context"
 	"crypto/rand"
-
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -41,8 +41,10 @@ type AWS struct {
 	Config
 	verbs Verbs
 	pins  map[string]string
-	// Secrets are the variables that the application's secrets are taken from.
+	// lookup finds the variables that the application's secrets are taken from.
 	lookup func(string) (string, bool)
+	// servers are the name servers of a domain.
+	servers func(ctx context.Context, domain string) ([]*net.NS, error)
 }
 
 // RehearsedAccount is the account of a rehearsal: one that AWS's documentation uses.
@@ -53,7 +55,7 @@ const rehearsedImage = "ami-0123456789abcdef0"
 
 // New is the AWS target of an environment; nothing is asked yet.
 func New(c Config) *AWS {
-	a := &AWS{Config: c, lookup: os.LookupEnv}
+	a := &AWS{Config: c, lookup: os.LookupEnv, servers: net.DefaultResolver.LookupNS}
 	if c.Rehearsal != nil {
 		c.Rehearsal.Model, c.Rehearsal.Whole = a.Model(), true
 		a.verbs = &rehearsed{c.Rehearsal}
@@ -94,6 +96,7 @@ func (a *AWS) Providers() map[string]engine.ProviderFactory {
 // The pins: what was chosen once.
 const (
 	pinAccount  = "account"
+	pinLife     = "life"
 	pinNetwork  = "network:" // and a region: the number of its network
 	pinImage    = "image:"   // and a region: its machine image
 	pinPassword = "secret:password:"
@@ -106,7 +109,7 @@ func (a *AWS) Program(t topology.Topology, pins map[string]string) pulumi.RunFun
 }
 
 func (a *AWS) settings(pins map[string]string) program.Settings {
-	s := program.Settings{Account: pins[pinAccount], Domain: a.Domain, Endpoint: a.Endpoint, Networks: map[string]int{}, Images: map[string]string{},
+	s := program.Settings{Account: pins[pinAccount], Domain: a.Domain, Endpoint: a.Endpoint, Life: pins[pinLife], Networks: map[string]int{}, Images: map[string]string{},
 		Passwords: map[string]string{}, Secrets: map[string]map[string]string{}}
 	for k, v := range pins {
 		switch {
@@ -157,6 +160,12 @@ func (a *AWS) Pin(t topology.Topology, pins map[string]string, _ int) ([]string,
 		}
 		pins[pinAccount] = id
 	}
+	if pins[pinLife] == "" {
+		pins[pinLife] = strings.ToLower(rand.Text()[:6])
+		if a.Rehearsal != nil { // names that are the same from run to run
+			pins[pinLife] = fmt.Sprintf("r%d", len(a.Rehearsal.Things()))
+		}
+	}
 	taken := map[string]bool{}
 	for k, v := range pins {
 		if strings.HasPrefix(k, pinNetwork) {
@@ -204,21 +213,6 @@ func (a *AWS) Secrets(service string, names []string, pins map[string]string) (c
 		}
 	}
 	return changed, nil
-}
-
-// Preflight reports what would make a change fail, before anything changes.
-func (a *AWS) Preflight(topology.Topology) error {
-	id, _, err := a.verbs.Identity(context.Background())
-	if err != nil {
-		return err
-	}
-	for _, want := range []string{a.pins[pinAccount], a.Account} {
-		if want != "" && want != id {
-			return &Error{What: fmt.Sprintf("these credentials are of account %s, and the environment belongs to %s", id, want),
-				Hint: "choose the other account's credentials with --profile or AWS_PROFILE; nothing was changed"}
-		}
-	}
-	return nil
 }
 
 // Snapshot implements stacks.Keeper, for databases: before one is changed, what it

@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +50,7 @@ func (a *AWS) delegation(ctx context.Context) plan.Finding {
 	f := plan.Finding{Name: "domain", Level: 1}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ns, err := net.DefaultResolver.LookupNS(ctx, a.Domain)
+	ns, err := a.servers(ctx, a.Domain)
 	for _, n := range ns {
 		f.OK = f.OK || strings.Contains(n.Host, ".awsdns-")
 	}

@@ -280,7 +280,28 @@ func (m *model) Refuse(op plan.Op, r engine.Request, w *rehearsal.World) error {
 			return refusal(r, "InvalidParameterValue", v+" does not exist")
 		}
 	}
+	if q, ok := quotas[r.Type]; ok && op == plan.Create {
+		n := 0
+		for t := range w.Things() {
+			if t.Type == r.Type && region(engine.Request{Config: t.Config}) == region(r) {
+				n++
+			}
+		}
+		if n >= q.most {
+			return refusal(r, q.code, fmt.Sprintf("the maximum number has been reached, %d in %s", q.most, region(r)))
+		}
+	}
 	return m.refuseCIDR(r, w)
+}
+
+// quotas are what a new account may have in a region of the types of which it is few
+// (Amazon VPC and Amazon EC2 documentation, "quotas"). All can be raised.
+var quotas = map[string]struct {
+	most int
+	code string
+}{
+	"aws:ec2/vpc:Vpc": {5, "VpcLimitExceeded"},
+	"aws:ec2/eip:Eip": {5, "AddressLimitExceeded"},
 }
 
 // refusal is an error as a service words it.

@@ -186,10 +186,10 @@ func alone(t *testing.T) bool {
 	return true
 }
 
-// At every call of the walk from 1 to 5 and back, whatever goes wrong with it: the
+// At every call of the walk from nothing over 1 to 5 and back to 1, whatever goes wrong with it: the
 // next run converges, nothing is made twice, users are always led to what answers.
 func TestFaultsAtEveryCall(t *testing.T) {
-	walks := [][2]int{{1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 4}, {4, 3}, {3, 2}, {2, 1}}
+	walks := [][2]int{{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 4}, {4, 3}, {3, 2}, {2, 1}}
 	every := 61
 	if os.Getenv("SCALE_TEST_EVERY") == "1" {
 		every = 1
@@ -198,7 +198,9 @@ func TestFaultsAtEveryCall(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d", walk[0], walk[1]), func(t *testing.T) {
 			t.Parallel()
 			base := newWorld(t, 2, 1)
-			base.to(walk[0])
+			if walk[0] > 0 {
+				base.to(walk[0])
+			}
 			whole := base.fork()
 			whole.to(walk[1])
 			wanted := whole.names()

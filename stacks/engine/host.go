@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -219,5 +220,5 @@ func (e *MissingPluginError) Hints() string {
 	return "install it where there is a network with the command that the message names, or unpack its archive into ~/.pulumi/plugins/resource-NAME-VERSION ($PULUMI_HOME/plugins); nothing was changed"
 }
 
-// missingPlugin is how the engine says it.
-const missingPlugin = "Could not automatically download and install resource plugin"
+// missingPlugin is how the engine says it: a download failed, or none is allowed.
+var missingPlugin = regexp.MustCompile(`Could not automatically download and install resource plugin|no resource plugin '[^']*' found`)

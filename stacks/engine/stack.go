@@ -138,9 +138,9 @@ type Options struct {
 	// Lift, when not nil, names the resources whose protection does not count in
 	// this operation. The state goes on saying that they are protected.
 	Lift func(name string) bool
-	// Only, when not nil, names the resources of the state that the operation may touch:
-	// nothing else is changed, and nothing made.
-	Only func(name string) bool
+	// Only, when not nil, says which resources of the state the operation may touch, by
+	// name and type: nothing else is changed, and nothing made.
+	Only func(name, typ string) bool
 	// External, when not nil, runs the program in a process of its own, which finds the
 	// engine by these variables. The program that the operation is given is not run.
 	External func(environment []string) error
@@ -240,7 +240,7 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 		return res, errors.Join(append(failed.errs, ErrCancelled)...)
 	case len(failed.errs) > 0:
 		return res, errors.Join(failed.errs...)
-	case strings.Contains(strings.Join(obs.errors, "\n"), missingPlugin):
+	case missingPlugin.MatchString(strings.Join(obs.errors, "\n")):
 		return res, &MissingPluginError{strings.TrimPrefix(strings.Join(obs.errors, "\n"), "error: ")}
 	case len(obs.errors) > 0:
 		return res, errors.New(strings.Join(obs.errors, "\n"))
@@ -250,13 +250,13 @@ func (s *Stack) run(ctx context.Context, p pulumi.RunFunc, o Options, do operati
 }
 
 // targets are the resources of the state that an operation is held to.
-func targets(snap *deploy.Snapshot, only func(string) bool) deploy.UrnTargets {
+func targets(snap *deploy.Snapshot, only func(name, typ string) bool) deploy.UrnTargets {
 	if snap == nil || only == nil {
 		return deploy.UrnTargets{}
 	}
 	var urns []resource.URN
 	for _, r := range snap.Resources {
-		if r.Custom && only(r.URN.Name()) {
+		if r.Custom && only(r.URN.Name(), string(r.Type)) {
 			urns = append(urns, r.URN)
 		}
 	}

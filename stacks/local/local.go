@@ -288,6 +288,9 @@ func (l *Local) Logs() []string {
 	return names
 }
 
+// Explain knows no more than the error, which is one of this package.
+func (l *Local) Explain(err error) error { return err }
+
 // Live is the program: its resources are all there is to do.
 func (l *Local) Live(_ context.Context, t topology.Topology, pins Pins, _ func(string)) pulumi.RunFunc {
 	return l.Program(t, pins)

@@ -130,6 +130,17 @@ func (c *Cloud) Stand(t *Thing) error {
 	return c.write(e)
 }
 
+// Vanish takes away what stands without anybody having been asked.
+func (c *Cloud) Vanish(typ, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, err := c.gone(typ, id)
+	if err != nil {
+		return err
+	}
+	return c.write(e)
+}
+
 // Verb does something that is no resource, with its fault, as one of the calls.
 func (c *Cloud) Verb(o Operation, do func() error) error {
 	c.mu.Lock()

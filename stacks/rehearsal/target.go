@@ -53,6 +53,9 @@ func (t *Target) Name() string { return "simulated" }
 // Table is what planning must know of its types.
 func (t *Target) Table() plan.Table { return simulated }
 
+// Explain knows no more than the error.
+func (t *Target) Explain(err error) error { return err }
+
 // Live is the program: there is nothing else to do.
 func (t *Target) Live(_ context.Context, top topology.Topology, pins map[string]string, _ func(string)) pulumi.RunFunc {
 	return t.Program(top, pins)

@@ -86,7 +86,7 @@ func (p *program) database(n topology.Node, c *node) error {
 		args.Password = p.password(n.ID)
 		args.AllocatedStorage, args.MultiAz = num(20), yes(n.Database.Standby)
 		args.BackupRetentionPeriod, args.DeleteAutomatedBackups, args.DeletionProtection = num(14), yes(false), yes(protected)
-		args.SkipFinalSnapshot, args.FinalSnapshotIdentifier = yes(false), str(p.name(n.ID+"-final", 255))
+		args.SkipFinalSnapshot, args.FinalSnapshotIdentifier = yes(false), str(p.lasting(n.ID+"-final", 255))
 		opts = append(opts, pulumi.Protect(protected))
 	}
 	if s.from, err = rds.NewInstance(p.ctx, n.ID, args, opts...); err != nil {
@@ -159,7 +159,7 @@ func (p *program) valkey(n topology.Node, c *node, size, eviction string, snapsh
 		SecurityGroupIds: strs{group.ID()}, ApplyImmediately: yes(true), AutoMinorVersionUpgrade: yes(true), NotificationTopicArn: c.topic.Arn, Tags: p.tags(p.name(n.ID, 255)),
 	}
 	if snapshots > 0 {
-		args.SnapshotRetentionLimit, args.FinalSnapshotIdentifier = num(snapshots), str(p.name(n.ID+"-final", 255))
+		args.SnapshotRetentionLimit, args.FinalSnapshotIdentifier = num(snapshots), str(p.lasting(n.ID+"-final", 255))
 	} else {
 		args.SnapshotRetentionLimit = num(1)
 	}

@@ -87,8 +87,9 @@ func (p *program) workload(n topology.Node) (*workload, error) {
 			}
 		}
 	}
+	// It can be deleted at once, and its name used again: all that it says is in the record.
 	if w.secret, err = secretsmanager.NewSecret(p.ctx, id, &secretsmanager.SecretArgs{Name: str(p.path(id)[1:]), Description: str("what " + n.Backend.Service + " connects with"),
-		KmsKeyId: c.key.Arn, RecoveryWindowInDays: num(7)}, c.in()...); err != nil {
+		KmsKeyId: c.key.Arn, RecoveryWindowInDays: num(0)}, c.in()...); err != nil {
 		return nil, err
 	}
 	if w.version, err = secretsmanager.NewSecretVersion(p.ctx, id, &secretsmanager.SecretVersionArgs{SecretId: w.secret.ID(),

@@ -38,7 +38,7 @@ func (p *program) keys(c *node) (err error) {
 				"Action": []string{"kms:Decrypt", "kms:GenerateDataKey*"}, "Resource": "*", "Condition": in},
 			statement{"Sid": "CDN", "Effect": "Allow", "Principal": map[string]any{"Service": "cloudfront.amazonaws.com"},
 				"Action": []string{"kms:Decrypt"}, "Resource": "*", "Condition": in},
-		), Tags: p.tags(p.name(r.code, 255))}, c.in(pulumi.Protect(p.t.Level > 0 && r.name == p.t.Home()), pulumi.RetainOnDelete(r.name == p.t.Home()))...); err != nil {
+		), Tags: p.tags(p.name(r.code, 255))}, c.in(pulumi.Protect(p.t.Level > 0 && r.name == p.t.Home() && !p.t.Undone), pulumi.RetainOnDelete(r.name == p.t.Home() && !p.t.Undone))...); err != nil {
 		return err
 	}
 	_, err = kms.NewAlias(p.ctx, r.code, &kms.AliasArgs{Name: str("alias/" + p.name(r.code, 200)), TargetKeyId: r.key.KeyId}, c.in()...)
@@ -77,9 +77,9 @@ type bucketOptions struct {
 func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, error) {
 	// What users put there is never deleted, and neither is what keeps others from it.
 	in := func(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
-		return c.in(append(more, pulumi.RetainOnDelete(o.keeps))...)
+		return c.in(append(more, pulumi.RetainOnDelete(o.keeps && !p.t.Undone))...)
 	}
-	b, err := s3.NewBucketV2(p.ctx, id, &s3.BucketV2Args{Bucket: str(p.name(id+"-"+p.s.Account, 63)), ForceDestroy: yes(o.forceDestroy)},
+	b, err := s3.NewBucketV2(p.ctx, id, &s3.BucketV2Args{Bucket: str(p.lasting(id+"-"+p.s.Account, 63)), ForceDestroy: yes(o.forceDestroy)},
 		in(pulumi.Protect(o.protect))...)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,9 @@ import (
 type Settings struct {
 	Account string `json:"account"` // 12 digits; nothing is made in another one
 	Domain  string `json:"domain"`  // the application's name, which has a zone of its own
+	// Life tells this environment from earlier and later ones of its name, in the names of
+	// what outlives it: buckets, final snapshots, secrets. Letters and digits, at most 6.
+	Life string `json:"life"`
 	// Networks are the regions' numbers i, whose networks are 10.(16·i).0.0/16.
 	Networks map[string]int `json:"networks"`
 	// Images are the machine image of a node, by region.
@@ -194,6 +197,10 @@ func (p *program) tags(name string) pulumi.StringMap { return pulumi.StringMap{"
 // name is a physical name of at most most characters, which no other environment
 // of the account has: too long ones end in a digest instead.
 func (p *program) name(id string, most int) string { return Name(p.t, id, most) }
+
+// lasting is the physical name of something that outlives the environment, or whose name
+// is not free again for days.
+func (p *program) lasting(id string, most int) string { return p.name(id+"-"+p.s.Life, most) }
 
 // Name is the physical name of what a node of a topology is made into.
 func Name(t topology.Topology, id string, most int) string {

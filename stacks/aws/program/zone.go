@@ -1,6 +1,8 @@
 package program
 
 import (
+	"slices"
+
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/acm"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecr"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
@@ -28,7 +30,7 @@ func (p *program) foundation() error {
 	}
 	z := &zone{node: c}
 	p.zone = z
-	if z.zone, err = route53.NewZone(p.ctx, p.t.App, &route53.ZoneArgs{Name: str(p.s.Domain), Comment: str(p.t.App + "/" + p.t.Env)}, c.in(pulumi.Protect(p.t.Level > 0))...); err != nil {
+	if z.zone, err = route53.NewZone(p.ctx, p.t.App, &route53.ZoneArgs{Name: str(p.s.Domain), Comment: str(p.t.App + "/" + p.t.Env)}, c.in(pulumi.Protect(p.t.Level > 0 && !p.t.Undone))...); err != nil {
 		return err
 	}
 	if z.releases, err = p.bucket(c, "releases-"+c.code, bucketOptions{forceDestroy: true, keyed: true, after: p.cdnReads}); err != nil {
@@ -65,17 +67,34 @@ func (p *program) certificate(c *node, r *region) (pulumi.StringOutput, error) {
 		return pulumi.StringOutput{}, err
 	}
 	if p.zone.proof == nil {
-		o := cert.DomainValidationOptions.Index(num(0))
+		o := cert.DomainValidationOptions.ApplyT(func(options []acm.CertificateDomainValidationOption) acm.CertificateDomainValidationOption {
+			if len(options) == 0 { // of a certificate that the update leaves alone or could not make
+				return acm.CertificateDomainValidationOption{}
+			}
+			return options[0]
+		}).(acm.CertificateDomainValidationOptionOutput)
 		if p.zone.proof, err = route53.NewRecord(p.ctx, "proof", &route53.RecordArgs{ZoneId: p.zone.zone.ZoneId, Name: o.ResourceRecordName().Elem(), Type: o.ResourceRecordType().Elem(),
 			Ttl: num(300), Records: strs{o.ResourceRecordValue().Elem()}}, c.in()...); err != nil {
 			return pulumi.StringOutput{}, err
 		}
+	}
+	if !p.presents(r) {
+		return cert.Arn, nil // issued meanwhile, once the domain is delegated
 	}
 	valid, err := acm.NewCertificateValidation(p.ctx, "cert-"+r.code, &acm.CertificateValidationArgs{CertificateArn: cert.Arn, ValidationRecordFqdns: strs{p.zone.proof.Fqdn}}, opts...)
 	if err != nil {
 		return pulumi.StringOutput{}, err
 	}
 	return valid.CertificateArn, nil
+}
+
+// presents reports whether something answers with a region's certificate: from then on
+// it must have been issued.
+func (p *program) presents(r *region) bool {
+	if r.name == global && len(p.t.OfKind(topology.CDN)) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(p.t.OfKind(topology.LoadBalancer), func(n topology.Node) bool { return n.Region == r.name })
 }
 
 // forCloudFront is the certificate in the region where CloudFront looks for it.
