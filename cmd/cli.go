@@ -33,6 +33,7 @@ type cli struct {
 	file, env, target string
 	rehearse          bool
 	profile, endpoint string
+	usage             map[string]string
 	home              string
 	color             string
 	output            string
@@ -221,6 +222,10 @@ func (c *cli) files(home stacks.Home, a config.App) (engine.Files, error) {
 // place is the target of an application, and where its environments are kept: those
 // of rehearsals apart from what is real.
 func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home, error) {
+	usage, err := aws.ParseUsage(c.usage)
+	if err != nil {
+		return nil, home, err
+	}
 	switch {
 	case a.Target != config.AWS && c.rehearse:
 		return nil, home, &usageError{"--rehearse stands for an AWS account, and the target is " + a.Target, "add --target aws; the local target needs no rehearsal: 'scale up --env try' makes it stand"}
@@ -237,11 +242,11 @@ func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home,
 		if err := cloud.Keep(home.Account(a.Name, a.Env)); err != nil {
 			return nil, home, &usageError{"the rehearsed account cannot be read: " + err.Error(), "move it away to begin anew"}
 		}
-		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Rehearsal: cloud}), home, nil
+		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Usage: usage, Rehearsal: cloud}), home, nil
 	case a.File == "":
 		return nil, home, &usageError{"the built-in example has no image that AWS could run", "add --rehearse, or write a scale.yaml: scale init"}
 	default:
-		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}), home, nil
+		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint, Usage: usage}), home, nil
 	}
 }
 

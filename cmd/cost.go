@@ -18,7 +18,8 @@ func newCost(c *cli) *cobra.Command {
 		Long: `cost shows what stands, or with --level what would stand, at the prices of a table
 that says when it was made. On this machine nothing has a price.`,
 		Example: `  scale cost
-  scale cost --rehearse --level 3`,
+  scale cost --rehearse --level 3
+  scale cost --level 3 --usage egress=500,lcu=4`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := c.format()
 			if err != nil {

@@ -55,7 +55,12 @@ func TestRehearsalIsKept(t *testing.T) {
 	if r := w.scale("up", "--rehearse", "--target", "local", "--yes"); r.code != 3 {
 		t.Errorf("a rehearsal of this machine: %s", r)
 	}
-	ok("is gone", "down", "--rehearse", "--delete-data", "--confirm", "dev", "--yes")
+	if r := w.scale("cost", "--rehearse", "--usage", "egress=lots"); r.code != 3 || !strings.Contains(r.err, "egress=500") {
+		t.Errorf("a usage that is none: %s", r)
+	}
+	ok("1000 GB a month to users", "cost", "--rehearse", "--usage", "egress=1000")
+	ok("left: arn:aws:rds:us-east-1:123456789012:db:shop-dev-db-use1-g1", "down", "--rehearse", "--yes")
+	ok("snapshot:shop-dev-db-use1-g1-final", "down", "--rehearse", "--delete-data", "--confirm", "dev", "--yes")
 	if left, _ := os.ReadDir(w.home); len(left) > 0 {
 		t.Errorf("%s is left", left[0].Name())
 	}

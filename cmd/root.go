@@ -41,6 +41,7 @@ func newRoot(c *cli) *cobra.Command {
 	f.BoolVar(&c.rehearse, "rehearse", false, "in a rehearsed AWS account, kept in a state of its own: no credentials, no network")
 	f.StringVar(&c.profile, "profile", "", "profile of the shared AWS configuration (default: the standard chain)")
 	f.StringVar(&c.endpoint, "endpoint", "", "URL of an emulator that answers for AWS")
+	f.StringToStringVar(&c.usage, "usage", nil, "traffic that costs are reckoned with: egress and nat in GB a month, lcu on average (default: egress=10,nat=5,lcu=1)")
 	f.StringVar(&c.home, "home", "", "where environments are kept (default: /var/lib/scale as root, ~/.local/state/scale otherwise)")
 	f.StringVar(&c.color, "color", "auto", "colours: auto, always, never")
 	f.StringVarP(&c.output, "output", "o", "text", "how the answer is written: text, json, markdown")

@@ -133,7 +133,7 @@ func (o *change) run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if o.goal.DeleteData {
-		return o.gone(c, a.Name, a.Env, format)
+		return o.gone(ctx, c, e, a.Name, a.Env, format)
 	}
 	return o.done(ctx, c, e, format)
 }
@@ -215,16 +215,49 @@ func (o *change) done(ctx context.Context, c *cli, e *stacks.Environment, format
 	for _, d := range st.Data {
 		fmt.Fprintf(c.Out, "data kept: %s, %s in %s\n", d.Name, view.Bytes(d.Bytes), d.Place)
 	}
+	if err := c.audit(ctx, e); err != nil {
+		return err
+	}
 	fmt.Fprintf(c.Err, "'scale up' brings it back with its data; 'scale down --delete-data' deletes that too.\n")
 	return nil
 }
 
-func (o *change) gone(c *cli, app, env, format string) error {
+// audit tells what stands on where the environment stood, by its tags, and what that
+// costs as far as the state knows it.
+func (c *cli) audit(ctx context.Context, e *stacks.Environment) error {
+	left, asked, err := e.Audit(ctx)
+	if err != nil { // what was to be done is done
+		fmt.Fprintf(c.Err, "What is left in the account could not be asked: %v\n", err)
+		return nil
+	}
+	if !asked {
+		return nil
+	}
+	if len(left) == 0 {
+		fmt.Fprintln(c.Err, "Nothing with its tags is left in the account.")
+		return nil
+	}
+	fmt.Fprintf(c.Err, "Left in the account, by its tags (%d; what was deleted just now may be among it for some minutes):\n", len(left))
+	for _, l := range left {
+		fmt.Fprintln(c.Out, "left: "+l.Name)
+	}
+	if !e.Exists() {
+		fmt.Fprintln(c.Err, "It costs what is stored in it, and a key 1 USD a month, until you delete it.")
+		return nil
+	}
+	cost, err := e.Cost(ctx)
+	if err == nil {
+		fmt.Fprintf(c.Err, "It costs about %.2f USD a month (%s).\n", cost.Now, cost.Prices)
+	}
+	return err
+}
+
+func (o *change) gone(ctx context.Context, c *cli, e *stacks.Environment, app, env, format string) error {
 	if format != "text" {
 		return view.JSON(c.Out, plan.Status{Version: plan.Version, App: app, Env: env, Target: o.target, State: "absent"})
 	}
 	fmt.Fprintf(c.Err, "\n%s/%s is gone, with its data.\n", app, env)
-	return nil
+	return c.audit(ctx, e)
 }
 
 // release gives the lease up, and removes it with what else would be left of an

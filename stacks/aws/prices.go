@@ -2,6 +2,7 @@ package aws
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,21 @@ type Usage struct {
 
 // LightUse is what is assumed when nothing is said.
 var LightUse = Usage{EgressGB: 10, NATGB: 5, LCU: 1}
+
+// ParseUsage reads traffic as it is written on a command line: egress and nat in GB a
+// month, lcu as the load balancers' average. What is not said is as in LightUse.
+func ParseUsage(said map[string]string) (*Usage, error) {
+	u := LightUse
+	into := map[string]*float64{"egress": &u.EgressGB, "nat": &u.NATGB, "lcu": &u.LCU}
+	for k, v := range said {
+		f, err := strconv.ParseFloat(v, 64)
+		if into[k] == nil || err != nil || f < 0 || math.IsInf(f, 0) || math.IsNaN(f) {
+			return nil, &Error{What: fmt.Sprintf("the usage %s=%s is none", k, v), Hint: "say egress and nat in GB a month and lcu as an average, for example egress=500,nat=20,lcu=3"}
+		}
+		*into[k] = f
+	}
+	return &u, nil
+}
 
 // Prices implements stacks.Shaper.
 func (a *AWS) Prices() string { return PricesFrom }

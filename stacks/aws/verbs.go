@@ -33,6 +33,8 @@ type Verbs interface {
 	// Invalidate makes the CDN of a domain forget what it keeps under a path; there need
 	// be none.
 	Invalidate(ctx context.Context, domain, path string) error
+	// Tagged are the ARNs of what carries an environment's tags in a region.
+	Tagged(ctx context.Context, region, app, env string) ([]string, error)
 	// Run runs a command in a task to its end, unless it is noted that it was.
 	Run(ctx context.Context, t program.Task, waiting func(string)) error
 }
