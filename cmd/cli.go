@@ -207,7 +207,11 @@ func (c *cli) environment(command string) (*stacks.Environment, config.App, erro
 	if err != nil {
 		return nil, a, err
 	}
-	e, err := stacks.OpenIn(files, home, a, t, passphrase(), command)
+	pass, err := c.passphrase(a)
+	if err != nil {
+		return nil, a, err
+	}
+	e, err := stacks.OpenIn(files, home, a, t, pass, command)
 	return e, a, err
 }
 
@@ -250,8 +254,14 @@ func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home,
 	}
 }
 
-func passphrase() stacks.Passphrase {
-	return stacks.Passphrase{Value: os.Getenv("SCALE_PASSPHRASE"), File: os.Getenv("SCALE_PASSPHRASE_FILE")}
+// passphrase is what opens the environment's secrets: a passphrase, or a key that seals
+// theirs. A rehearsal asks no account for one.
+func (c *cli) passphrase(a config.App) (p stacks.Passphrase, err error) {
+	p = stacks.Passphrase{Value: os.Getenv("SCALE_PASSPHRASE"), File: os.Getenv("SCALE_PASSPHRASE_FILE")}
+	if a.Key != "" && !c.rehearse {
+		p.Vault, err = aws.SealedBy(a.Key, c.profile)
+	}
+	return p, err
 }
 
 // homeDir is where environments are kept: --home, or by the XDG convention. As

@@ -26,7 +26,7 @@ func (c *cli) open(ctx context.Context) error {
 		Status: e.Status,
 		Hints:  hints,
 		Plan: func(ctx context.Context, level int) (plan.Plan, error) {
-			if err := e.Reload(passphrase()); err != nil {
+			if err := e.Reload(); err != nil {
 				return plan.Plan{}, err
 			}
 			p, err := e.Plan(ctx, goal(level), nil)
@@ -59,7 +59,7 @@ func (c *cli) walkLeased(ctx, now context.Context, e *stacks.Environment, g stac
 		return err
 	}
 	defer func() { c.release(e, lease, approved.App, approved.Env) }()
-	if err := e.Reload(passphrase()); err != nil {
+	if err := e.Reload(); err != nil {
 		return err
 	}
 	return e.Walk(ctx, now, g, approved, sink)

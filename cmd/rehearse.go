@@ -42,7 +42,7 @@ type rehearsedWalk struct {
 
 func newRehearse(c *cli) *cobra.Command {
 	var from, to int
-	var back bool
+	var back, here bool
 	var speed float64
 	cmd := &cobra.Command{
 		Use: "rehearse", Short: "Walk the ladder in a simulated AWS account: no credentials, no network", Args: noArgs,
@@ -50,14 +50,16 @@ func newRehearse(c *cli) *cobra.Command {
 account that answers, refuses and remembers as AWS does, as far as that is known,
 and is gone afterwards. To keep one and go on in it: scale up --rehearse.`,
 		Example: `  scale rehearse --from 1 --to 5 --and-back
+  scale rehearse --here --to 4        # a copy of what stands
   scale rehearse --to 3 --speed 0.1   # a tenth of the time that it would take`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.rehearseLadder(cmd.Context(), from, to, back, speed)
+			return c.rehearseLadder(cmd.Context(), from, to, here, back, speed)
 		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&from, "from", 1, "the level to begin at")
 	f.IntVar(&to, "to", 5, "the level to walk to")
+	f.BoolVar(&here, "here", false, "begin with a copy of what stands; it is only read")
 	f.BoolVar(&back, "and-back", false, "walk back too, and take everything down with its data")
 	f.Float64Var(&speed, "speed", 0, "scale the durations of a real account by this: 1 is real time, 0 none")
 	complete(cmd, "from", completeLevels)
@@ -65,7 +67,7 @@ and is gone afterwards. To keep one and go on in it: scale up --rehearse.`,
 	return cmd
 }
 
-func (c *cli) rehearseLadder(ctx context.Context, from, to int, back bool, speed float64) error {
+func (c *cli) rehearseLadder(ctx context.Context, from, to int, here, back bool, speed float64) error {
 	format, err := c.format()
 	if err != nil {
 		return err
@@ -75,11 +77,6 @@ func (c *cli) rehearseLadder(ctx context.Context, from, to int, back bool, speed
 			return &usageError{fmt.Sprintf("there is no level %d", l), "'scale levels' lists them"}
 		}
 	}
-	c.rehearse, c.target = true, config.AWS
-	a, err := c.app()
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "scale-rehearsal-")
 	if err != nil {
 		return err
@@ -87,9 +84,12 @@ func (c *cli) rehearseLadder(ctx context.Context, from, to int, back bool, speed
 	defer os.RemoveAll(dir)
 	cloud := aws.NewRehearsal()
 	cloud.Speed = speed
-	e, err := stacks.Open(stacks.Home(dir), a, aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Rehearsal: cloud}), stacks.Passphrase{Value: "rehearsal"}, "scale rehearse")
+	e, err := c.stage(ctx, stacks.Home(dir), cloud, here)
 	if err != nil {
 		return err
+	}
+	if here {
+		from = e.Level()
 	}
 	r := rehearsed{Version: plan.Version, App: e.Name(), Unknown: aws.Unknowable}
 	text := c.Out
@@ -123,6 +123,36 @@ func (c *cli) rehearseLadder(ctx context.Context, from, to int, back bool, speed
 		fmt.Fprintln(text, "  "+u)
 	}
 	return nil
+}
+
+// stage is the environment that a rehearsal walks with: a new one, or a copy of what
+// stands, which the rehearsal must see as it is.
+func (c *cli) stage(ctx context.Context, home stacks.Home, cloud *rehearsal.Cloud, here bool) (*stacks.Environment, error) {
+	const command = "scale rehearse"
+	if !here {
+		c.rehearse, c.target = true, config.AWS
+	}
+	a, err := c.app()
+	if err != nil {
+		return nil, err
+	}
+	target := aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Rehearsal: cloud})
+	if !here {
+		return stacks.Open(home, a, target, stacks.Passphrase{Value: "rehearsal"}, command)
+	}
+	if a.Target != config.AWS {
+		return nil, &usageError{"what stands on this machine is no AWS account that could be rehearsed", "leave --here out; or --target aws"}
+	}
+	e, _, err := c.environment(command)
+	if err != nil {
+		return nil, err
+	}
+	copied, standing, err := e.Copy(ctx, home, target, command)
+	if err != nil {
+		return nil, err
+	}
+	cloud.Seed(standing)
+	return copied, nil
 }
 
 // ladder are the goals of a rehearsal, a level at a time.

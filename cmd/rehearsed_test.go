@@ -50,6 +50,8 @@ func TestRehearsalIsKept(t *testing.T) {
 	ok("a month", "cost", "--rehearse", "--level", "4")
 	ok("answers at level 4", "up", "--rehearse", "--level", "4", "--yes")
 	ok("nothing has changed outside", "drift", "--rehearse")
+	ok("level 4 → 4: 0 to create, 0 to update, 0 to replace, 0 to delete", "rehearse", "--rehearse", "--here", "--to", "5")
+	ok("at level 4", "status", "--rehearse")
 	dir := filepath.Join(t.TempDir(), "infra")
 	ok(dir, "eject", "--rehearse", "--dir", dir)
 	if r := w.scale("up", "--rehearse", "--target", "local", "--yes"); r.code != 3 {

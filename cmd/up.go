@@ -89,7 +89,7 @@ func (o *change) run(ctx context.Context, c *cli) error {
 	if lease.Dead.PID != 0 {
 		fmt.Fprintf(c.Err, "found: %s held the environment and ended without releasing it; taken over\n", lease.Dead)
 	}
-	if err := e.Reload(passphrase()); err != nil { // another run may have ended while we waited
+	if err := e.Reload(); err != nil { // another run may have ended while we waited
 		return err
 	}
 	p, err := e.Plan(ctx, o.goal, o.talk(c))

@@ -25,6 +25,10 @@ func (e *Environment) Eject(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read the state: %w", err)
 	}
-	return t.Eject(dir, e.record.Topology, e.record.Pins, engine.Export{State: state, Salt: e.record.Salt, Secrets: e.record.Secrets},
-		"SCALE_PASSPHRASE, or the file "+e.passphraseFile())
+	x := engine.Export{State: state, Salt: e.record.Salt, Secrets: e.record.Secrets}
+	where := "SCALE_PASSPHRASE, or the file " + e.passphraseFile()
+	if !engine.ByPassphrase(x.Salt) {
+		x.Sealed, where = e.from, "none: the key "+e.from+" opens them"
+	}
+	return t.Eject(dir, e.record.Topology, e.record.Pins, x, where)
 }

@@ -31,6 +31,7 @@ type Environment struct {
 	files   engine.Files // where the record and the state are; on this machine those of home
 	app     config.App
 	target  Target
+	pass    Passphrase
 	secrets *engine.Secrets
 	stack   *engine.Stack
 	record  *Record           // never nil; a zero Version means that none is written yet
@@ -49,7 +50,11 @@ type Error = plan.Error
 
 // Passphrase is where the passphrase of the secrets comes from; with neither
 // set, from a file of the environment, made with it.
-type Passphrase struct{ Value, File string }
+type Passphrase struct {
+	Value, File string
+	// Vault, when not nil, keeps the secrets instead, and there is no passphrase.
+	Vault engine.Vault
+}
 
 // Open prepares an environment that is kept on this machine, reading its record.
 // Nothing is written.
@@ -60,7 +65,7 @@ func Open(home Home, app config.App, target Target, pass Passphrase, command str
 // OpenIn prepares an environment whose record and state are in files; home keeps what
 // belongs to this machine only.
 func OpenIn(files engine.Files, home Home, app config.App, target Target, pass Passphrase, command string) (*Environment, error) {
-	e := &Environment{home: home, files: files, app: app, target: target, command: command, pins: map[string]string{}}
+	e := &Environment{home: home, files: files, app: app, target: target, pass: pass, command: command, pins: map[string]string{}}
 	r, err := readRecord(files, e.recordFile())
 	if err != nil {
 		return nil, err
@@ -123,6 +128,17 @@ func (e *Environment) shared() bool { return e.files != engine.Files(engine.Dire
 
 // unlock opens the secrets of a record that exists.
 func (e *Environment) unlock(pass Passphrase) error {
+	if sealed := !engine.ByPassphrase(e.record.Salt); sealed != (pass.Vault != nil) {
+		if sealed {
+			return &Error{What: "the secrets of " + e.Name() + " are sealed by a key, and scale.yaml names none", Hint: "put 'secrets_key: awskms://…' back under the environment"}
+		}
+		return &Error{What: "the secrets of " + e.Name() + " are under a passphrase, and scale.yaml names a key", Hint: "take 'secrets_key' out: an environment keeps what it was made with"}
+	}
+	if pass.Vault != nil {
+		e.secrets, e.from = engine.NewVaultSecrets(pass.Vault, e.record.Salt), pass.Vault.URL()
+		e.hold(e.record)
+		return nil
+	}
 	phrase, from, err := e.phrase(pass)
 	if errors.Is(err, os.ErrNotExist) {
 		return &Error{What: fmt.Sprintf("the passphrase of %s/%s is needed: neither SCALE_PASSPHRASE nor its file is there", e.app.Name, e.app.Env),
@@ -187,6 +203,10 @@ func (e *Environment) phrase(pass Passphrase) (phrase, from string, err error) {
 // begin makes the secrets of an environment that has no record yet. A passphrase
 // that was made up is written with the record, not before.
 func (e *Environment) begin(pass Passphrase) error {
+	if pass.Vault != nil {
+		e.secrets = engine.NewVaultSecrets(pass.Vault, "")
+		return e.secrets.Verify() // a key that may not be used is told before anything else
+	}
 	phrase, _, err := e.phrase(pass)
 	if errors.Is(err, os.ErrNotExist) && pass.File == "" && e.shared() {
 		return &Error{What: fmt.Sprintf("the passphrase of %s/%s must be chosen: its state is shared, and one made up here would be on this machine only", e.app.Name, e.app.Env),
@@ -247,7 +267,7 @@ func (e *Environment) Lease(ctx context.Context, timeout time.Duration, waiting 
 
 // Reload reads the record again, after a lease was waited for: another run may
 // have ended meanwhile.
-func (e *Environment) Reload(pass Passphrase) error {
+func (e *Environment) Reload() error {
 	r, err := readRecord(e.files, e.recordFile())
 	if err != nil {
 		return err
@@ -260,7 +280,7 @@ func (e *Environment) Reload(pass Passphrase) error {
 		e.target.Use(e.pins, e.Unlock)
 		return nil
 	}
-	fresh, err := OpenIn(e.files, e.home, e.app, e.target, pass, e.command)
+	fresh, err := OpenIn(e.files, e.home, e.app, e.target, e.pass, e.command)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ type Environment struct {
 	Target  string `yaml:"target" jsonschema:"enum=local,enum=aws" jsonschema_description:"local: this machine. aws: an AWS account."`
 	Account string `yaml:"account" jsonschema:"pattern=^[0-9]{12}$" jsonschema_description:"The AWS account that the environment may stand in, and no other: 12 digits."`
 	State   string `yaml:"state" jsonschema_description:"Where the record and the state are kept, for the target aws: s3://bucket/prefix, with ?region=eu-west-1 where it is not that of the credentials. Default: on this machine."`
+	Key     string `yaml:"secrets_key" jsonschema_description:"The key of AWS KMS that seals the secrets of the record and the state, instead of a passphrase: awskms://alias/name?region=eu-west-1. For the target aws; it cannot be changed later."`
 	Level   int    `yaml:"level" jsonschema:"minimum=1" jsonschema_description:"The level that 'scale up' without --level goes to."`
 	Port    int    `yaml:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"Port of the public address. Default: a free one, kept from then on."`
 }
@@ -90,6 +91,7 @@ type App struct {
 	Regions  []string
 	Domain   string
 	Account  string // of AWS; empty: any
+	Key      string // URL of what seals the secrets; empty: a passphrase
 	State    string // URL of the bucket that keeps record and state; empty: this machine
 	Maintenance
 }
@@ -132,7 +134,7 @@ func (f File) App(env string) (App, error) {
 	}
 	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
 		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions,
-		Domain: f.Domain, Account: e.Account, State: e.State}
+		Domain: f.Domain, Account: e.Account, State: e.State, Key: e.Key}
 	if a.Target == "" {
 		a.Target = DefaultTarget
 	}
@@ -180,6 +182,9 @@ func (a *App) Fit() error {
 		default:
 			s.Image = ""
 		}
+	}
+	if a.Target != AWS && a.Key != "" {
+		return &Problem{Key: "environments." + a.Env + ".secrets_key", What: "is for the target aws: what stands on this machine needs no account", Hint: "take it out, or say target: aws"}
 	}
 	if a.Target != AWS && a.State != "" {
 		return &Problem{Key: "environments." + a.Env + ".state", What: "is for the target aws: what stands on this machine is recorded here", Hint: "take it out, or say target: aws"}

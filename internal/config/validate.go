@@ -13,6 +13,7 @@ var (
 	domainForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
 	// imageForm is a reference with a tag other than latest, or a digest.
 	imageForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9./_:-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$`)
+	keyForm     = regexp.MustCompile(`^awskms://[A-Za-z0-9:/_-]+\?region=[a-z0-9-]+$`)
 	stateForm   = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?(\?region=[a-z0-9-]+)?$`)
 	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
 	envForm     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -90,6 +91,9 @@ func (p *parser) validate(f File) {
 			p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
 		}
 		p.oneOf(key+".target", e.Target, []string{DefaultTarget, AWS})
+		if e.Key != "" && !keyForm.MatchString(e.Key) {
+			p.at(key+".secrets_key", fmt.Sprintf("%q is no key", e.Key), "write awskms://alias/name?region=eu-west-1")
+		}
 		if e.State != "" && !stateForm.MatchString(e.State) {
 			p.at(key+".state", fmt.Sprintf("%q is no bucket", e.State), "write s3://bucket/prefix")
 		}

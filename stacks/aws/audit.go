@@ -67,7 +67,7 @@ func (r *rehearsed) Tagged(_ context.Context, region, _, _ string) (arns []strin
 		arn := text(t.Out["arn"])
 		switch in, _, _ := strings.Cut(t.ID, "/"); {
 		case t.Type == snapshotType && in == region:
-			arns = append(arns, "arn:aws:rds:"+region+":"+RehearsedAccount+":snapshot:"+t.Name)
+			arns = append(arns, "arn:aws:rds:"+region+":"+r.account+":snapshot:"+t.Name)
 		case arn != "" && t.Type != snapshotType && text(t.Config["region"]) == region:
 			arns = append(arns, arn)
 		}

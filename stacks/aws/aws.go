@@ -58,7 +58,7 @@ func New(c Config) *AWS {
 	a := &AWS{Config: c, lookup: os.LookupEnv, servers: net.DefaultResolver.LookupNS}
 	if c.Rehearsal != nil {
 		c.Rehearsal.Model, c.Rehearsal.Whole = a.Model(), true
-		a.verbs = &rehearsed{c.Rehearsal}
+		a.verbs = &rehearsed{c.Rehearsal, RehearsedAccount}
 		// A rehearsal is kept in the open, and connects to nothing.
 		a.lookup = func(name string) (string, bool) { return "rehearsed-" + strings.ToLower(name), true }
 	} else {
@@ -141,8 +141,8 @@ func (a *AWS) URL(t topology.Topology, _ map[string]string) string {
 // Use implements stacks.Keeper.
 func (a *AWS) Use(pins map[string]string, _ func() error) {
 	a.pins = pins
-	if a.Rehearsal != nil {
-		a.Rehearsal.Model = a.Model()
+	if r, ok := a.verbs.(*rehearsed); ok {
+		r.cloud.Model, r.account = a.Model(), or(pins[pinAccount], RehearsedAccount) // a copy is one of its own account
 	}
 }
 
@@ -268,7 +268,7 @@ func (a *AWS) Observe(context.Context) error { return nil }
 // Supervisor implements stacks.Watcher.
 func (a *AWS) Supervisor() string {
 	if a.Rehearsal != nil {
-		return "a rehearsal of account " + RehearsedAccount
+		return "a rehearsal of account " + or(a.pins[pinAccount], RehearsedAccount)
 	}
 	return "AWS, account " + a.pins[pinAccount]
 }

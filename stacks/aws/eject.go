@@ -67,7 +67,12 @@ func (a *AWS) Eject(dir string, t topology.Topology, pins map[string]string, x e
 			secrets[k] = map[string]string{"secure": v}
 		}
 	}
-	if files["Pulumi."+env+".yaml"], err = yaml.Marshal(map[string]any{"encryptionsalt": x.Salt, "config": map[string]any{app + ":secrets": secrets}}); err != nil {
+	settings := map[string]any{"encryptionsalt": x.Salt, "config": map[string]any{app + ":secrets": secrets}}
+	if x.Sealed != "" {
+		delete(settings, "encryptionsalt")
+		settings["secretsprovider"], settings["encryptedkey"] = x.Sealed, x.Salt
+	}
+	if files["Pulumi."+env+".yaml"], err = yaml.Marshal(settings); err != nil {
 		return err
 	}
 	files[filepath.Join(".pulumi", "stacks", app, env+".json")] = x.State

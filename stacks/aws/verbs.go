@@ -40,10 +40,13 @@ type Verbs interface {
 }
 
 // rehearsed answers in the place of an account.
-type rehearsed struct{ cloud *rehearsal.Cloud }
+type rehearsed struct {
+	cloud   *rehearsal.Cloud
+	account string
+}
 
 func (r *rehearsed) Identity(context.Context) (string, string, error) {
-	return RehearsedAccount, "arn:aws:iam::" + RehearsedAccount + ":user/rehearsal", nil
+	return r.account, "arn:aws:iam::" + r.account + ":user/rehearsal", nil
 }
 
 func (r *rehearsed) Image(context.Context, string) (string, error) { return rehearsedImage, nil }

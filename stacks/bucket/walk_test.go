@@ -56,7 +56,7 @@ func walk(t *testing.T, e *stacks.Environment, g stacks.Goal, wait time.Duration
 	if err != nil {
 		return err
 	}
-	if err := e.Reload(stacks.Passphrase{Value: "correct horse"}); err != nil {
+	if err := e.Reload(); err != nil {
 		return err
 	}
 	p, err := e.Plan(ctx, g, nil)

@@ -22,9 +22,46 @@ var ErrPassphrase = errors.New("wrong passphrase")
 // PBKDF2, the format of the pulumi command). Deriving it takes about 150 ms, so it
 // happens when the first value needs it, or early in the background after Warm.
 type Secrets struct {
-	salt string // "" for new secrets, whose salt is made with the key
-	key  func() (saltedKey, error)
+	salt  string // "" for new secrets, whose salt is made with the key
+	key   func() (saltedKey, error)
+	vault Vault // nil: by a passphrase
 }
+
+// Vault seals the key of secrets with one that it never gives out, such as one of a
+// cloud's key management.
+type Vault interface {
+	// URL names the sealing key, as the pulumi command does: awskms://alias/name.
+	URL() string
+	Seal(key []byte) (sealed []byte, err error)
+	Open(sealed []byte) (key []byte, err error)
+}
+
+// NewVaultSecrets opens the secrets whose sealed key a salt is, in base64; an empty salt
+// makes a new key.
+func NewVaultSecrets(v Vault, salt string) *Secrets {
+	return &Secrets{salt: salt, vault: v, key: sync.OnceValues(func() (saltedKey, error) {
+		if salt != "" {
+			sealed, err := base64.StdEncoding.DecodeString(salt)
+			if err != nil {
+				return saltedKey{}, fmt.Errorf("read the sealed key: %w", err)
+			}
+			key, err := v.Open(sealed)
+			if err != nil {
+				return saltedKey{}, err
+			}
+			return saltedKey{config.NewSymmetricCrypter(key), salt}, nil
+		}
+		key := make([]byte, config.SymmetricCrypterKeyBytes)
+		if _, err := rand.Read(key); err != nil {
+			return saltedKey{}, err
+		}
+		sealed, err := v.Seal(key)
+		return saltedKey{config.NewSymmetricCrypter(key), base64.StdEncoding.EncodeToString(sealed)}, err
+	})}
+}
+
+// ByPassphrase reports whether a salt is that of a passphrase rather than a sealed key.
+func ByPassphrase(salt string) bool { return strings.HasPrefix(salt, "v1:") }
 
 type saltedKey struct {
 	config.Crypter
@@ -33,7 +70,7 @@ type saltedKey struct {
 
 // NewSecrets opens the secrets of a salt; an empty salt makes a new one.
 func NewSecrets(phrase, salt string) *Secrets {
-	return &Secrets{salt, sync.OnceValues(func() (saltedKey, error) {
+	return &Secrets{salt: salt, key: sync.OnceValues(func() (saltedKey, error) {
 		if salt != "" {
 			c, err := derive(phrase, salt)
 			return saltedKey{c, salt}, err
@@ -107,11 +144,23 @@ var (
 	_ config.Crypter  = (*Secrets)(nil)
 )
 
-// Type is that of the pulumi command's passphrase manager.
-func (s *Secrets) Type() string { return passphrase.Type }
+// sealed is the type of the pulumi command's managers of sealed keys.
+const sealed = "cloud"
 
-// State is what the checkpoint keeps: the salt.
+// Type is that of the pulumi command's manager of the same form.
+func (s *Secrets) Type() string {
+	if s.vault != nil {
+		return sealed
+	}
+	return passphrase.Type
+}
+
+// State is what the checkpoint keeps: the salt, or the sealed key and by what.
 func (s *Secrets) State() json.RawMessage {
+	if s.vault != nil {
+		b, _ := json.Marshal(map[string]string{"url": s.vault.URL(), "encryptedkey": s.Salt()}) // a map of strings has JSON
+		return b
+	}
 	b, _ := json.Marshal(map[string]string{"salt": s.Salt()}) // a map of strings has JSON
 	return b
 }
@@ -168,16 +217,17 @@ func (s *Secrets) BatchDecrypt(ctx context.Context, vs []string) ([]string, erro
 type secretsProvider struct{ s *Secrets }
 
 func (p secretsProvider) OfType(_ context.Context, ty string, state json.RawMessage) (secrets.Manager, error) {
-	if ty != passphrase.Type {
-		return nil, fmt.Errorf("the state's secrets are kept by %q, which is not supported", ty)
+	if ty != p.s.Type() {
+		return nil, fmt.Errorf("the state's secrets are kept by %q, and the environment's by %q", ty, p.s.Type())
 	}
 	var v struct {
-		Salt string `json:"salt"`
+		Salt   string `json:"salt"`
+		Sealed string `json:"encryptedkey"`
 	}
 	if err := json.Unmarshal(state, &v); err != nil {
 		return nil, fmt.Errorf("read the state's secrets: %w", err)
 	}
-	if v.Salt != p.s.Salt() {
+	if v.Salt+v.Sealed != p.s.Salt() {
 		return nil, fmt.Errorf("the state was encrypted under another salt: %w", ErrPassphrase)
 	}
 	return p.s, nil

@@ -89,6 +89,14 @@ func (s *Stack) File() string { return s.state.place() }
 // Raw is the checkpoint as it is kept.
 func (s *Stack) Raw() ([]byte, error) { return s.state.files.Read(s.state.file) }
 
+// Restore puts a checkpoint in the place of what there is.
+func (s *Stack) Restore(b []byte) error {
+	if err := s.create(); err != nil {
+		return err
+	}
+	return s.files.Write(s.state.file, b)
+}
+
 // Forget removes the checkpoint and what lies beside it.
 func (s *Stack) Forget() error {
 	return errors.Join(s.files.Remove(s.state.file), s.files.Remove(backup(s.state.file)), s.state.log.Remove())
@@ -128,6 +136,7 @@ func (s *Stack) Copy(providers map[string]ProviderFactory) *Stack {
 type Export struct {
 	State   []byte            // the checkpoint
 	Salt    string            // of the secrets
+	Sealed  string            // URL of the key that seals theirs, and then Salt is that; empty: a passphrase
 	Secrets map[string]string // ciphertexts of the program's own, by name
 }
 
