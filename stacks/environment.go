@@ -335,6 +335,12 @@ func (e *Environment) History() []Entry { return e.record.History }
 // Outputs are what the programs exported, and where to find the application.
 func (e *Environment) Outputs() (map[string]any, error) { return e.stack.Outputs() }
 
+// Standing is what the state says stands, with what each was last told and answered.
+// Secrets are decrypted: the caller keeps them.
+func (e *Environment) Standing(ctx context.Context) ([]engine.Request, error) {
+	return e.stack.Standing(ctx)
+}
+
 // StateFile is the checkpoint's name.
 func (e *Environment) StateFile() string { return e.stack.File() }
 

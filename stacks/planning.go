@@ -151,7 +151,8 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 			p.Downtime += s.Expect
 		}
 	}
-	p.Violations = append(plan.Guard(p.Steps, e.target.Table(), e.allowed(g)), unseen(now, wanted, g.AllowDataLoss)...)
+	p.Violations = append(p.Violations, plan.Guard(p.Steps, e.target.Table(), e.allowed(g))...)
+	p.Violations = append(p.Violations, unseen(now, wanted, g.AllowDataLoss)...)
 	p.Digests, err = e.digests(wanted)
 	return p, steps, err
 }
@@ -236,6 +237,9 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 				return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
 			}
 			st.Changes, p.Found = r.Changes, append(p.Found, r.Found...)
+			if err := e.stillLed(ctx, p, e.stack, st.Changes); err != nil {
+				return nil, err
+			}
 			if copied, err = e.copy(ctx); err != nil {
 				return nil, err
 			}
@@ -248,6 +252,9 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 				return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
 			}
 			st.Changes = r.Changes
+			if err := e.stillLed(ctx, p, copied, st.Changes); err != nil {
+				return nil, err
+			}
 		}
 		if i < len(steps)-1 || e.target.Model() != nil { // what stands in the end has a price
 			if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
@@ -262,6 +269,25 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 		out = append(out, st)
 	}
 	return out, e.cost(ctx, p, copied)
+}
+
+// router is a target that knows where its routes lead.
+type router interface {
+	// StillLed refuses changes that take away what users are still sent to.
+	StillLed(standing []engine.Request, changes []plan.Change) []plan.Violation
+}
+
+// stillLed adds what a step would take away while users are still sent to it.
+func (e *Environment) stillLed(ctx context.Context, p *plan.Plan, s *engine.Stack, changes []plan.Change) error {
+	r, ok := e.target.(router)
+	if !ok || !slices.ContainsFunc(changes, func(c plan.Change) bool { return c.Op == plan.Delete || c.Op == plan.Replace }) {
+		return nil
+	}
+	standing, err := s.Standing(ctx)
+	if err == nil {
+		p.Violations = append(p.Violations, r.StillLed(standing, changes)...)
+	}
+	return err
 }
 
 // unseen are databases whose data an application would not see after a walk: a

@@ -33,6 +33,9 @@ func (e *GuardError) Error() string {
 func (e *GuardError) Hints() string {
 	var names []string
 	for _, v := range e.Violations {
+		if v.Rule == "G9" { // nobody gives up what users are sent to
+			return "nothing was changed; a plan of ours never does that: look at the routes with 'scale drift', or report it"
+		}
 		names = append(names, "--allow-data-loss="+v.Resource)
 	}
 	return "nothing was changed; if that data may go, say so for each: " + strings.Join(names, " ")
@@ -234,6 +237,10 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	if vs := plan.Guard([]plan.Step{ps}, e.target.Table(), e.allowed(g)); len(vs) > 0 {
 		return &GuardError{vs}
 	}
+	var led plan.Plan
+	if err := e.stillLed(ctx, &led, e.stack, r.Changes); err != nil || len(led.Violations) > 0 {
+		return errors.Join(err, guarded(led.Violations))
+	}
 	waiting := func(what string) { tell(plan.Event{Kind: plan.Waiting, Text: what}) }
 	if err := e.snapshot(ctx, r.Changes, s.Topology, waiting); err != nil {
 		return err
@@ -251,6 +258,13 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	}
 	tell(plan.Event{Kind: plan.StepDone, Text: s.Title, Elapsed: time.Since(began)})
 	return nil
+}
+
+func guarded(vs []plan.Violation) error {
+	if len(vs) == 0 {
+		return nil
+	}
+	return &GuardError{vs}
 }
 
 // snapshot makes a copy of what the step's changes touch and data lies in. That it is

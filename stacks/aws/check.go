@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
@@ -14,11 +15,15 @@ import (
 
 // form is what a service takes as a value; the message says it in words.
 type form struct {
-	is   *regexp.Regexp
+	is   func() *regexp.Regexp
 	says string
 }
 
-func shape(re, says string) form { return form{regexp.MustCompile(re), says} }
+// shape is compiled when it is first asked for: those that count to 255 take as long as
+// all else that happens before a command begins.
+func shape(re, says string) form {
+	return form{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(re) }), says}
+}
 
 // forms are those of names, by type and input, from the services' API references.
 var forms = map[string]form{
@@ -61,7 +66,7 @@ func (m *model) Check(r engine.Request) []engine.Failure {
 	bad := func(k, says string) { fs = append(fs, engine.Failure{Property: k, Reason: says}) }
 	for k, v := range r.Inputs {
 		name, s := string(k), text(v)
-		if f, ok := forms[r.Type+"."+name]; ok && v.IsString() && !f.is.MatchString(s) {
+		if f, ok := forms[r.Type+"."+name]; ok && v.IsString() && !f.is().MatchString(s) {
 			if name == "password" || name == "authToken" {
 				s = "it"
 			}

@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,5 +93,38 @@ func TestCost(t *testing.T) {
 	}
 	if p, err := w.env.Plan(context.Background(), stacks.Goal{Verb: "down"}, nil); err != nil || p.Cost.After >= last {
 		t.Errorf("taken down it would cost %+v, %v", p.Cost, err)
+	}
+}
+
+// A target group that users are sent to cannot go; one whose weight is 0, or whose rule
+// goes with it, can.
+func TestWhatIsStillLedTo(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	w.to(2)
+	standing, err := w.env.Standing(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	going := func(types ...string) (cs []plan.Change) {
+		for _, r := range standing {
+			if slices.Contains(types, r.Type) {
+				cs = append(cs, plan.Change{URN: r.URN, Type: r.Type, Name: r.Name, Op: plan.Delete})
+			}
+		}
+		return cs
+	}
+	const group, rule = "aws:lb/targetGroup:TargetGroup", "aws:lb/listenerRule:ListenerRule"
+	groups := going(group)
+	vs := w.target.StillLed(standing, groups)
+	if len(vs) != 2 || len(groups) != 3 { // the blue pool and the static servers; the green one has no weight
+		t.Errorf("of %d target groups %v", len(groups), vs)
+	}
+	for _, v := range vs {
+		if v.Rule != "G9" || strings.Contains(v.Resource, "green") {
+			t.Errorf("%+v", v)
+		}
+	}
+	if vs := w.target.StillLed(standing, going(group, rule)); len(vs) > 0 {
+		t.Errorf("with their rules: %v", vs)
 	}
 }
