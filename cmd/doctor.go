@@ -9,9 +9,24 @@ import (
 	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/view"
+	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
 	"github.com/scale-levels/scale/stacks/local"
 )
+
+// reaches looks whether the shared state can be read.
+func (c *cli) reaches(home stacks.Home, a config.App) plan.Finding {
+	f := plan.Finding{Name: "state", Level: 1}
+	files, err := c.files(home, a)
+	if err == nil {
+		_, err = files.Inspect("lock")
+	}
+	if err != nil {
+		return f.Bad(err)
+	}
+	f.OK, f.What = true, a.State
+	return f
+}
 
 func newDoctor(c *cli) *cobra.Command {
 	var app bool
@@ -44,6 +59,9 @@ that it runs a second instance for a moment, which gets no traffic.`,
 			findings := t.Doctor()
 			if a.Target == config.AWS && !app {
 				findings = aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}).Doctor(cmd.Context())
+				if a.State != "" {
+					findings = append(findings, c.reaches(home, a))
+				}
 			}
 			if app {
 				e, _, err := c.environment("scale doctor")

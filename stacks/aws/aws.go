@@ -97,8 +97,9 @@ func (a *AWS) Providers() map[string]engine.ProviderFactory {
 const (
 	pinAccount  = "account"
 	pinLife     = "life"
-	pinNetwork  = "network:" // and a region: the number of its network
-	pinImage    = "image:"   // and a region: its machine image
+	pinImages   = "repository:" // and a service: it has one
+	pinNetwork  = "network:"    // and a region: the number of its network
+	pinImage    = "image:"      // and a region: its machine image
 	pinPassword = "secret:password:"
 	pinSecret   = "secret:env:"
 )
@@ -115,6 +116,8 @@ func (a *AWS) settings(pins map[string]string) program.Settings {
 		switch {
 		case strings.HasPrefix(k, pinNetwork):
 			s.Networks[k[len(pinNetwork):]], _ = strconv.Atoi(v) // written by Pin
+		case strings.HasPrefix(k, pinImages):
+			s.Repositories = append(s.Repositories, k[len(pinImages):])
 		case strings.HasPrefix(k, pinImage):
 			s.Images[k[len(pinImage):]] = v
 		case strings.HasPrefix(k, pinPassword):
@@ -127,6 +130,7 @@ func (a *AWS) settings(pins map[string]string) program.Settings {
 			s.Secrets[service][name] = v
 		}
 	}
+	slices.Sort(s.Repositories)
 	return s
 }
 
@@ -165,6 +169,9 @@ func (a *AWS) Pin(t topology.Topology, pins map[string]string, _ int) ([]string,
 		if a.Rehearsal != nil { // names that are the same from run to run
 			pins[pinLife] = fmt.Sprintf("r%d", len(a.Rehearsal.Things()))
 		}
+	}
+	for _, n := range t.OfKind(topology.Backend) {
+		pins[pinImages+n.Backend.Service] = "yes"
 	}
 	taken := map[string]bool{}
 	for k, v := range pins {

@@ -61,7 +61,7 @@ func (a *AWS) delegation(ctx context.Context) plan.Finding {
 		f.What = a.Domain + " is served by " + ns[0].Host
 	}
 	if !f.OK {
-		f.Hint = "the first change makes the zone and then waits for its certificate: enter the zone's four name servers where the domain above it is kept"
+		f.Hint = "level 1 makes the zone: enter its four name servers where the domain above it is kept; from level 2 on it must be so"
 	}
 	return f
 }

@@ -106,3 +106,18 @@ func (w *world) did(op plan.Op) (n int) {
 	}
 	return n
 }
+
+// Images stay while the environment is down, and go with its data.
+func TestImagesOutliveDown(t *testing.T) {
+	const repository = "aws:ecr/repository:Repository images-s0"
+	w := newWorld(t, 1, 1)
+	w.to(2)
+	w.to(0)
+	if !slices.Contains(w.cloud.Names(), repository) {
+		t.Error("what is down has lost its images")
+	}
+	w.to(-1)
+	if slices.Contains(w.cloud.Names(), repository) {
+		t.Error("the images are left")
+	}
+}

@@ -191,6 +191,9 @@ func (b *Bucket) Remove(name string) error {
 func (b *Bucket) explain(what, key string, err error) error {
 	var api smithy.APIError
 	place := "s3://" + path.Join(b.name, key)
+	if strings.Contains(err.Error(), "failed to refresh cached credentials") || strings.Contains(err.Error(), "static credentials are empty") {
+		return &plan.Error{What: "there are no AWS credentials, and the state is in " + place, Hint: "set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; '--rehearse' needs none"}
+	}
 	if !errors.As(err, &api) {
 		return &plan.Error{What: "the state " + place + " cannot be reached", Err: err, Hint: "check the network, the credentials and the bucket's region"}
 	}

@@ -206,8 +206,12 @@ func TestClearErrors(t *testing.T) {
 	says("s3://elsewhere/x", "does not exist")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
 	says("s3://state/x", "may not read")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	says("s3://state/x", "no AWS credentials")
 	t.Setenv("AWS_REGION", "")
 	says("s3://state/x", "region")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "correct-horse")
 	t.Setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
 	says("s3://state/x?region=us-east-1", "cannot be reached")
 }

@@ -28,6 +28,9 @@ type Settings struct {
 	Life string `json:"life"`
 	// Networks are the regions' numbers i, whose networks are 10.(16·i).0.0/16.
 	Networks map[string]int `json:"networks"`
+	// Repositories are the services that there have been: their images stay while the
+	// environment is down.
+	Repositories []string `json:"repositories"`
 	// Images are the machine image of a node, by region.
 	Images map[string]string `json:"images"`
 	// Endpoint is where an emulator answers for every service; empty: AWS.

@@ -126,11 +126,12 @@ func (p *program) globally() (*region, error) {
 	return r, nil
 }
 
-// images make a repository for each service's images.
+// images make a repository for each service's images. It goes with the environment's
+// data, not before: what is down comes back by its images.
 func (p *program) images(c *node) error {
-	for _, name := range p.services() {
+	for _, name := range p.s.Repositories {
 		id := "images-" + name
-		repo, err := ecr.NewRepository(p.ctx, id, &ecr.RepositoryArgs{Name: str(p.name(name, 256)), ImageTagMutability: str("IMMUTABLE"),
+		repo, err := ecr.NewRepository(p.ctx, id, &ecr.RepositoryArgs{Name: str(p.name(name, 256)), ImageTagMutability: str("IMMUTABLE"), ForceDelete: yes(true),
 			ImageScanningConfiguration: &ecr.RepositoryImageScanningConfigurationArgs{ScanOnPush: yes(true)},
 			EncryptionConfigurations:   ecr.RepositoryEncryptionConfigurationArray{ecr.RepositoryEncryptionConfigurationArgs{EncryptionType: str("KMS"), KmsKey: c.key.Arn}}}, c.in()...)
 		if err != nil {
