@@ -1,7 +1,6 @@
 package program
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 
@@ -49,15 +48,6 @@ func (p *program) runsTasks(region string) bool {
 	return slices.ContainsFunc(p.t.Nodes, func(n topology.Node) bool {
 		return n.Region == region && ((n.Backend != nil || n.Static != nil) && !onHost(n) || n.LoadBalancer != nil)
 	})
-}
-
-// services are the names of all that run.
-func (p *program) services() []string {
-	names := map[string]bool{}
-	for _, n := range p.t.OfKind(topology.Backend) {
-		names[n.Backend.Service] = true
-	}
-	return slices.Sorted(maps.Keys(names))
 }
 
 // tasks make what the tasks of a region share: their cluster, their security
