@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"stacks/engine":      {"internal/plan", "internal/fault"},
 	"stacks/aws":         {"stacks/engine", "stacks/rehearsal", "stacks/aws/program", "internal/plan", "internal/topology"},
 	"stacks/aws/program": {"internal/topology"},
+	"stacks/bucket":      {"stacks/engine", "internal/plan"},
 	"stacks/local":       {"stacks/engine", "stacks/rehearsal", "stacks/local/agent", "internal/plan", "internal/topology", "templates"},
 	"stacks/local/agent": {},
 	"stacks/rehearsal":   {"stacks/engine", "internal/plan", "internal/topology"},
@@ -37,12 +38,12 @@ var only = map[string][]string{
 	"github.com/pulumi/pulumi/pkg": {"stacks/engine"},
 	"github.com/pulumi/":           {"stacks", "stacks/engine", "stacks/local", "stacks/rehearsal", "stacks/aws", "stacks/aws/program"},
 	"github.com/pulumi/pulumi-aws": {"stacks/aws", "stacks/aws/program"},
-	"github.com/aws/":              {"stacks/aws"},
+	"github.com/aws/":              {"stacks/aws", "stacks/bucket"},
 	"github.com/caddyserver/":      {"stacks/local/agent"},
 	"charm.land/bubbletea":         {"tui"},
 	"charm.land/bubbles":           {"tui"},
 	"github.com/spf13/cobra":       {"cmd"},
-	"os/exec":                      {"stacks/local", "stacks/local/agent"},
+	"os/exec":                      {"stacks/local", "stacks/local/agent", "stacks/contract"},
 	"go.yaml.in/":                  {"internal/config", "cmd", "stacks/aws"},
 }
 
