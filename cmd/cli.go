@@ -246,11 +246,11 @@ func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home,
 		if err := cloud.Keep(home.Account(a.Name, a.Env)); err != nil {
 			return nil, home, &usageError{"the rehearsed account cannot be read: " + err.Error(), "move it away to begin anew"}
 		}
-		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Usage: usage, Rehearsal: cloud}), home, nil
+		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Usage: usage, Fetched: fetched(), Rehearsal: cloud}), home, nil
 	case a.File == "":
 		return nil, home, &usageError{"the built-in example has no image that AWS could run", "add --rehearse, or write a scale.yaml: scale init"}
 	default:
-		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint, Usage: usage}), home, nil
+		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint, Usage: usage, Fetched: fetched()}), home, nil
 	}
 }
 

@@ -58,7 +58,7 @@ that it runs a second instance for a moment, which gets no traffic.`,
 			t := local.New(local.Config{Root: home.Root(a.Name, a.Env), Build: build(exe)})
 			findings := t.Doctor()
 			if a.Target == config.AWS && !app {
-				findings = aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}).Doctor(cmd.Context())
+				findings = aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}).Doctor(cmd.Context(), a.Regions)
 				if a.State != "" {
 					findings = append(findings, c.reaches(home, a))
 				}

@@ -28,10 +28,11 @@ import (
 // Config says where an environment stands.
 type Config struct {
 	Domain   string
-	Account  string // the only one that it may stand in; empty: that of the credentials
-	Profile  string // of the shared AWS configuration; empty: the standard chain
-	Endpoint string // an emulator's; empty: AWS
-	Usage    *Usage // what traffic is assumed; nil: LightUse
+	Account  string  // the only one that it may stand in; empty: that of the credentials
+	Profile  string  // of the shared AWS configuration; empty: the standard chain
+	Endpoint string  // an emulator's; empty: AWS
+	Usage    *Usage  // what traffic is assumed; nil: LightUse
+	Fetched  *Prices // from AWS; nil: the table
 	// Rehearsal, when not nil, stands for the account: no credentials, no network.
 	Rehearsal *rehearsal.Cloud
 }

@@ -11,8 +11,13 @@ import (
 )
 
 // Doctor looks for what a change needs that the machine or the account may lack.
-func (a *AWS) Doctor(ctx context.Context) []plan.Finding {
-	return []plan.Finding{a.credentials(ctx), plugin(), a.delegation(ctx)}
+func (a *AWS) Doctor(ctx context.Context, regions []string) []plan.Finding {
+	who := a.credentials(ctx)
+	fs := []plan.Finding{who, plugin(), a.delegation(ctx)}
+	if who.OK {
+		fs = append(fs, a.quotas(ctx, regions)...)
+	}
+	return fs
 }
 
 func (a *AWS) credentials(ctx context.Context) plan.Finding {

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -18,12 +19,19 @@ const hours = 730
 // PricesFrom is where the table is from.
 const PricesFrom = "table as of 2026-06, us-east-1 on demand, not fetched from AWS; other regions differ by up to half"
 
-// Prices by the hour, in US dollars.
-var (
-	perInstanceClass = map[string]float64{"db.t4g.small": 0.032, "db.m7g.large": 0.168, "db.m7g.2xlarge": 0.673}
-	perNodeType      = map[string]float64{"cache.t4g.small": 0.0256, "cache.m7g.large": 0.126, "cache.m7g.xlarge": 0.252}
-	perMachine       = map[string]float64{"t3.small": 0.0208}
-)
+// Prices are those of machines, databases and caches by the hour, in US dollars: by far
+// the most of what an environment costs.
+type Prices struct {
+	From   string             `json:"from"` // where and when they are from
+	Hourly map[string]float64 `json:"hourly"`
+}
+
+// table is what the program carries.
+var table = Prices{PricesFrom, map[string]float64{
+	"db.t4g.small": 0.032, "db.m7g.large": 0.168, "db.m7g.2xlarge": 0.673,
+	"cache.t4g.small": 0.0256, "cache.m7g.large": 0.126, "cache.m7g.xlarge": 0.252,
+	"t3.small": 0.0208,
+}}
 
 // Prices of the rest.
 const (
@@ -72,7 +80,16 @@ func ParseUsage(said map[string]string) (*Usage, error) {
 }
 
 // Prices implements stacks.Shaper.
-func (a *AWS) Prices() string { return PricesFrom }
+func (a *AWS) Prices() string { return a.prices().From }
+
+func (a *AWS) prices() Prices {
+	if a.Fetched == nil {
+		return table
+	}
+	p := Prices{a.Fetched.From, maps.Clone(table.Hourly)}
+	maps.Copy(p.Hourly, a.Fetched.Hourly)
+	return p
+}
 
 // Cost implements stacks.Shaper.
 func (a *AWS) Cost(rs []engine.Request) ([]plan.CostLine, []string) {
@@ -80,13 +97,13 @@ func (a *AWS) Cost(rs []engine.Request) ([]plan.CostLine, []string) {
 	if a.Usage != nil {
 		u = *a.Usage
 	}
-	return costOf(rs, u), []string{
+	return costOf(rs, u, a.prices().Hourly), []string{
 		fmt.Sprintf("%g GB a month to users, %g GB through each NAT gateway, %g LCU on each load balancer", u.EgressGB, u.NATGB, u.LCU),
 		"databases and caches at the size that they were made with; snapshots and logs of little size",
 	}
 }
 
-func costOf(rs []engine.Request, u Usage) []plan.CostLine {
+func costOf(rs []engine.Request, u Usage, hourly map[string]float64) []plan.CostLine {
 	var ls []plan.CostLine
 	add := func(name, what string, quantity float64, unit string, price float64) {
 		if quantity*price != 0 {
@@ -105,7 +122,7 @@ func costOf(rs []engine.Request, u Usage) []plan.CostLine {
 		switch strings.TrimPrefix(r.Type, "aws:") {
 		case "ec2/instance:Instance":
 			facing = true
-			add(r.Name, "machine, "+text(in("instanceType")), hours, "hours", perMachine[text(in("instanceType"))])
+			add(r.Name, "machine, "+text(in("instanceType")), hours, "hours", hourly[text(in("instanceType"))])
 			add(r.Name, "its disk", float(field(in("rootBlockDevice"), "volumeSize")), "GB", perGP3)
 		case "ec2/eip:Eip":
 			add(r.Name, "public address", hours, "hours", perAddress)
@@ -125,14 +142,14 @@ func costOf(rs []engine.Request, u Usage) []plan.CostLine {
 			if text(in("multiAz")) == "true" {
 				copies, what = 2, what+" with a standby"
 			}
-			add(r.Name, what, copies*hours, "hours", perInstanceClass[text(in("instanceClass"))])
+			add(r.Name, what, copies*hours, "hours", hourly[text(in("instanceClass"))])
 			storage := float(in("allocatedStorage"))
 			if storage == 0 {
 				storage = 20 // a replica has its leader's
 			}
 			add(r.Name, "its storage", copies*storage, "GB", perDBStorage)
 		case "elasticache/replicationGroup:ReplicationGroup":
-			add(r.Name, "2 nodes, "+text(in("nodeType")), float(in("numCacheClusters"))*hours, "hours", perNodeType[text(in("nodeType"))])
+			add(r.Name, "2 nodes, "+text(in("nodeType")), float(in("numCacheClusters"))*hours, "hours", hourly[text(in("nodeType"))])
 		case "kms/key:Key":
 			add(r.Name, "key", 1, "month", perKey)
 		case "secretsmanager/secret:Secret":

@@ -35,6 +35,8 @@ type Verbs interface {
 	Invalidate(ctx context.Context, domain, path string) error
 	// Tagged are the ARNs of what carries an environment's tags in a region.
 	Tagged(ctx context.Context, region, app, env string) ([]string, error)
+	// Quota is how many of something a region may have, by the codes of Service Quotas.
+	Quota(ctx context.Context, region, service, code string) (float64, error)
 	// Run runs a command in a task to its end, unless it is noted that it was.
 	Run(ctx context.Context, t program.Task, waiting func(string)) error
 }

@@ -23,7 +23,6 @@ type region struct {
 	key        *kms.Key
 	topic      *sns.Topic
 	records    *s3.BucketV2 // access logs
-	guard      pulumi.Resource
 
 	vpc               *ec2.Vpc
 	public, app, data []*ec2.Subnet
