@@ -113,7 +113,7 @@ func standing(c *rehearsal.Cloud) (all, holds map[string]string) {
 // data, and the next run ends where the walk would have: nothing made twice.
 func TestRehearsedWalkKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	every := 251
+	every := 307
 	if os.Getenv("SCALE_TEST_EVERY") == "1" {
 		every = 1
 	}

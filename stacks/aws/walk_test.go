@@ -190,10 +190,11 @@ func alone(t *testing.T) bool {
 // next run converges, nothing is made twice, users are always led to what answers.
 func TestFaultsAtEveryCall(t *testing.T) {
 	walks := [][2]int{{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 4}, {4, 3}, {3, 2}, {2, 1}}
-	every := 61
+	every := 97
 	if os.Getenv("SCALE_TEST_EVERY") == "1" {
 		every = 1
 	}
+	kinds := os.Getenv("SCALE_TEST_EVERY") == "kind" // the first of each operation on each type
 	for _, walk := range walks {
 		t.Run(fmt.Sprintf("%d to %d", walk[0], walk[1]), func(t *testing.T) {
 			t.Parallel()
@@ -205,7 +206,14 @@ func TestFaultsAtEveryCall(t *testing.T) {
 			whole.to(walk[1])
 			wanted := whole.names()
 			calls := len(whole.cloud.Calls())
-			for at := 1 + walk[0]%every; at <= calls; at += every {
+			seen := map[string]bool{}
+			for at := 1; at <= calls; at++ {
+				o := whole.cloud.Calls()[at-1]
+				kind := string(o.Op) + " " + o.Type
+				if first := !seen[kind]; kinds && !first || !kinds && (at-1-walk[0])%every != 0 {
+					continue
+				}
+				seen[kind] = true
 				for _, fault := range []rehearsal.Fault{rehearsal.Fails, rehearsal.Lost} {
 					w := base.fork()
 					w.cloud.Fault = func(n int, _ rehearsal.Operation) rehearsal.Fault {
