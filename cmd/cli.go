@@ -16,6 +16,8 @@ import (
 
 	"github.com/scale-levels/scale/examples/guestbook/app"
 	"github.com/scale-levels/scale/internal/config"
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/internal/view"
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
@@ -234,12 +236,8 @@ func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home,
 	case a.Target != config.AWS && c.rehearse:
 		return nil, home, &usageError{"--rehearse stands for an AWS account, and the target is " + a.Target, "add --target aws; the local target needs no rehearsal: 'scale up --env try' makes it stand"}
 	case a.Target != config.AWS:
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, home, err
-		}
-		root := home.Root(a.Name, a.Env)
-		return local.New(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public()}), home, nil
+		t, err := here(home, a)
+		return t, home, err
 	case c.rehearse:
 		home = home.Rehearsal()
 		cloud := aws.NewRehearsal()
@@ -252,6 +250,23 @@ func (c *cli) place(home stacks.Home, a config.App) (stacks.Target, stacks.Home,
 	default:
 		return aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint, Usage: usage, Fetched: fetched()}), home, nil
 	}
+}
+
+// localTarget is the machine in front of us.
+type localTarget interface {
+	stacks.Target
+	Doctor() []plan.Finding
+	InspectApp(ctx context.Context, t topology.Topology, paths []string) ([]plan.Finding, error)
+}
+
+// here is the local target for one environment of an application.
+func here(home stacks.Home, a config.App) (localTarget, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	root := home.Root(a.Name, a.Env)
+	return newLocal(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public()})
 }
 
 // passphrase is what opens the environment's secrets: a passphrase, or a key that seals

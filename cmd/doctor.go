@@ -1,8 +1,8 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +11,6 @@ import (
 	"github.com/scale-levels/scale/internal/view"
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
-	"github.com/scale-levels/scale/stacks/local"
 )
 
 // reaches looks whether the shared state can be read.
@@ -51,26 +50,9 @@ that it runs a second instance for a moment, which gets no traffic.`,
 			if err != nil {
 				return err
 			}
-			exe, err := os.Executable()
+			findings, err := c.findings(cmd.Context(), home, a, app, paths)
 			if err != nil {
 				return err
-			}
-			t := local.New(local.Config{Root: home.Root(a.Name, a.Env), Build: build(exe)})
-			findings := t.Doctor()
-			if a.Target == config.AWS && !app {
-				findings = aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}).Doctor(cmd.Context(), a.Regions)
-				if a.State != "" {
-					findings = append(findings, c.reaches(home, a))
-				}
-			}
-			if app {
-				e, _, err := c.environment("scale doctor")
-				if err != nil {
-					return err
-				}
-				if findings, err = t.InspectApp(cmd.Context(), e.Topology(), paths); err != nil {
-					return err
-				}
 			}
 			well := true
 			for _, f := range findings {
@@ -78,9 +60,9 @@ that it runs a second instance for a moment, which gets no traffic.`,
 			}
 			if format == "json" {
 				err = view.JSON(c.Out, struct {
-					Version  int             `json:"version"`
-					OK       bool            `json:"ok"`
-					Findings []local.Finding `json:"findings"`
+					Version  int            `json:"version"`
+					OK       bool           `json:"ok"`
+					Findings []plan.Finding `json:"findings"`
 				}{plan.Version, well, findings})
 			} else {
 				c.printFindings(findings)
@@ -99,7 +81,30 @@ that it runs a second instance for a moment, which gets no traffic.`,
 	return cmd
 }
 
-func (c *cli) printFindings(fs []local.Finding) {
+// findings are of this machine, of the account, or of the application that runs.
+func (c *cli) findings(ctx context.Context, home stacks.Home, a config.App, running bool, paths []string) ([]plan.Finding, error) {
+	if a.Target == config.AWS && !running {
+		fs := aws.New(aws.Config{Domain: a.Domain, Account: a.Account, Profile: c.profile, Endpoint: c.endpoint}).Doctor(ctx, a.Regions)
+		if a.State != "" {
+			fs = append(fs, c.reaches(home, a))
+		}
+		return fs, nil
+	}
+	t, err := here(home, a)
+	if err != nil {
+		return nil, err
+	}
+	if !running {
+		return t.Doctor(), nil
+	}
+	e, _, err := c.environment("scale doctor")
+	if err != nil {
+		return nil, err
+	}
+	return t.InspectApp(ctx, e.Topology(), paths)
+}
+
+func (c *cli) printFindings(fs []plan.Finding) {
 	s := c.style()
 	for _, f := range fs {
 		mark := s.Good("✓")
