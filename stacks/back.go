@@ -84,7 +84,7 @@ func (e *Environment) disarm(ctx, now context.Context, pending, next topology.To
 	defer lock.Release()
 	table := e.target.Table()
 	_, err = e.stack.Up(ctx, e.target.Program(t, e.pins), engine.Options{Refresh: true, Sink: sink, Now: now, Lift: anything, Only: func(name, typ string) bool { return going[name] || holding[name] && table[typ].HoldsData }})
-	return err
+	return e.target.Explain(err)
 }
 
 // stepBack is a step of which nothing needs to be approved: it only returns to
@@ -94,8 +94,8 @@ func (e *Environment) stepBack(ctx, now context.Context, g Goal, s levels.Step, 
 	if err != nil {
 		return err
 	}
-	if vs := plan.Guard([]plan.Step{{Changes: r.Changes}}, e.target.Table(), e.allowed(g)); len(vs) > 0 {
-		return &GuardError{vs}
+	if err := e.guarded(ctx, plan.Step{Changes: r.Changes}, g); err != nil {
+		return err
 	}
 	tell := func(ev plan.Event) { ev.Step = "back"; sink(ev) }
 	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {

@@ -7,15 +7,10 @@ package stacks
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/scale-levels/scale/internal/config"
@@ -47,14 +42,6 @@ type Environment struct {
 
 // Error is something that a person can set right.
 type Error = plan.Error
-
-// Passphrase is where the passphrase of the secrets comes from; with neither
-// set, from a file of the environment, made with it.
-type Passphrase struct {
-	Value, File string
-	// Vault, when not nil, keeps the secrets instead, and there is no passphrase.
-	Vault engine.Vault
-}
 
 // Open prepares an environment that is kept on this machine, reading its record.
 // Nothing is written.
@@ -118,113 +105,8 @@ func (e *Environment) recordFile() string { return e.name("record.json") }
 func (e *Environment) lockFile() string   { return e.name("lock") }
 func (e *Environment) leaseFile() string  { return e.name("lease") }
 
-// passphraseFile is on this machine, wherever the rest is.
-func (e *Environment) passphraseFile() string {
-	return filepath.Join(e.home.dir(e.app.Name, e.app.Env), "passphrase")
-}
-
 // shared reports whether other machines reach the environment's record and state.
 func (e *Environment) shared() bool { return e.files != engine.Files(engine.Directory(e.home)) }
-
-// unlock opens the secrets of a record that exists.
-func (e *Environment) unlock(pass Passphrase) error {
-	if sealed := !engine.ByPassphrase(e.record.Salt); sealed != (pass.Vault != nil) {
-		if sealed {
-			return &Error{What: "the secrets of " + e.Name() + " are sealed by a key, and scale.yaml names none", Hint: "put 'secrets_key: awskms://…' back under the environment"}
-		}
-		return &Error{What: "the secrets of " + e.Name() + " are under a passphrase, and scale.yaml names a key", Hint: "take 'secrets_key' out: an environment keeps what it was made with"}
-	}
-	if pass.Vault != nil {
-		e.secrets, e.from = engine.NewVaultSecrets(pass.Vault, e.record.Salt), pass.Vault.URL()
-		e.hold(e.record)
-		return nil
-	}
-	phrase, from, err := e.phrase(pass)
-	if errors.Is(err, os.ErrNotExist) {
-		return &Error{What: fmt.Sprintf("the passphrase of %s/%s is needed: neither SCALE_PASSPHRASE nor its file is there", e.app.Name, e.app.Env),
-			Hint: "set SCALE_PASSPHRASE, or put the passphrase into " + e.passphraseFile()}
-	}
-	if err != nil {
-		return err
-	}
-	e.secrets, e.from = engine.NewSecrets(phrase, e.record.Salt), from
-	e.hold(e.record)
-	return nil
-}
-
-// hold takes a record up with its plain pins.
-func (e *Environment) hold(r *Record) {
-	e.record, e.pins, e.locked = r, maps.Clone(r.Pins), true
-	if e.pins == nil {
-		e.pins = map[string]string{}
-	}
-}
-
-// Warm derives the key in the background: whoever is going to plan needs it soon.
-func (e *Environment) Warm() { e.secrets.Warm() }
-
-// Unlock decrypts the secret pins. Deriving the key takes about 150 ms, so only
-// what uses a secret asks for it.
-func (e *Environment) Unlock() error {
-	if !e.locked {
-		return nil
-	}
-	for k, c := range e.record.Secrets {
-		v, err := e.secrets.Decrypt(c)
-		if errors.Is(err, engine.ErrPassphrase) {
-			return &Error{What: fmt.Sprintf("the passphrase from %s is not the one that %s/%s was made with", e.from, e.app.Name, e.app.Env), Err: err,
-				Hint: "set SCALE_PASSPHRASE to that one; without it the secrets in the state cannot be read"}
-		}
-		if err != nil {
-			return err
-		}
-		e.pins[k] = v
-	}
-	e.locked = false
-	return nil
-}
-
-func (e *Environment) phrase(pass Passphrase) (phrase, from string, err error) {
-	switch {
-	case pass.Value != "":
-		return pass.Value, "SCALE_PASSPHRASE", nil
-	case pass.File != "":
-		from = pass.File
-	default:
-		from = e.passphraseFile()
-	}
-	b, err := os.ReadFile(from)
-	if err == nil && strings.TrimSpace(string(b)) == "" {
-		err = &Error{What: from + " is empty", Hint: "put the passphrase into it, or set SCALE_PASSPHRASE"}
-	}
-	return strings.TrimSpace(string(b)), from, err
-}
-
-// begin makes the secrets of an environment that has no record yet. A passphrase
-// that was made up is written with the record, not before.
-func (e *Environment) begin(pass Passphrase) error {
-	if pass.Vault != nil {
-		e.secrets = engine.NewVaultSecrets(pass.Vault, "")
-		return e.secrets.Verify() // a key that may not be used is told before anything else
-	}
-	phrase, _, err := e.phrase(pass)
-	if errors.Is(err, os.ErrNotExist) && pass.File == "" && e.shared() {
-		return &Error{What: fmt.Sprintf("the passphrase of %s/%s must be chosen: its state is shared, and one made up here would be on this machine only", e.app.Name, e.app.Env),
-			Hint: "set SCALE_PASSPHRASE, or put the passphrase into " + e.passphraseFile() + "; whoever changes the environment needs the same"}
-	}
-	if errors.Is(err, os.ErrNotExist) && pass.File == "" {
-		var b [24]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return err
-		}
-		phrase, err = hex.EncodeToString(b[:]), nil
-		e.record.made = phrase
-	} else if err != nil {
-		return &Error{What: "the passphrase cannot be read", Err: err, Hint: "set SCALE_PASSPHRASE or SCALE_PASSPHRASE_FILE"}
-	}
-	e.secrets = engine.NewSecrets(phrase, "")
-	return nil
-}
 
 // save writes the record, and with the first one the passphrase that was made up.
 func (e *Environment) save() error {
@@ -256,15 +138,6 @@ func dirMode() os.FileMode {
 	return 0o700
 }
 
-// Lease takes the environment for a walk, waiting at most timeout for another
-// holder.
-func (e *Environment) Lease(ctx context.Context, timeout time.Duration, waiting func(engine.Holder)) (*engine.Lock, error) {
-	if err := os.MkdirAll(e.home.dir(e.app.Name, e.app.Env), dirMode()); err != nil {
-		return nil, &Error{What: "the environment's directory cannot be made", Err: err, Hint: "set SCALE_HOME to a directory that you can write to"}
-	}
-	return engine.Acquire(ctx, e.files, e.leaseFile(), e.app.Name+"/"+e.app.Env, e.command, timeout, waiting)
-}
-
 // Reload reads the record again, after a lease was waited for: another run may
 // have ended meanwhile.
 func (e *Environment) Reload() error {
@@ -286,38 +159,6 @@ func (e *Environment) Reload() error {
 	}
 	*e = *fresh
 	return nil
-}
-
-// Locks say how the lease and the lock stand.
-func (e *Environment) Locks() (lease, lock engine.LockState, err error) {
-	lease, err = e.files.Inspect(e.leaseFile())
-	lock, err2 := e.files.Inspect(e.lockFile())
-	return lease, lock, errors.Join(err, err2)
-}
-
-// ReleaseStale clears what a dead holder left; a living one's is refused.
-func (e *Environment) ReleaseStale() (released []engine.Holder, err error) {
-	for _, file := range []string{e.leaseFile(), e.lockFile()} {
-		s, err := e.files.Inspect(file)
-		if err != nil {
-			return released, err
-		}
-		if s.Held {
-			return released, &engine.LockedError{What: e.Name(), Holder: s.Holder}
-		}
-		if !s.Stale {
-			continue
-		}
-		l, err := engine.Acquire(context.Background(), e.files, file, e.Name(), e.command, 0, nil)
-		if err != nil {
-			return released, err
-		}
-		if err := l.Release(); err != nil {
-			return released, err
-		}
-		released = append(released, s.Holder)
-	}
-	return released, nil
 }
 
 // Exists reports whether the environment has a record.
@@ -343,60 +184,6 @@ func (e *Environment) Standing(ctx context.Context) ([]engine.Request, error) {
 
 // StateFile is the checkpoint's name.
 func (e *Environment) StateFile() string { return e.stack.File() }
-
-// Status says how the environment stands.
-func (e *Environment) Status(ctx context.Context) (plan.Status, error) {
-	r := e.record
-	s := plan.Status{Version: plan.Version, App: e.app.Name, Env: e.app.Env, Target: e.target.Name(), Level: r.Topology.Level, State: "absent"}
-	lease, _, err := e.Locks()
-	if err != nil {
-		return s, err
-	}
-	if lease.Held {
-		s.State, s.Lock = "changing", lease.Holder.String()
-	}
-	if !e.Exists() {
-		return s, nil
-	}
-	if err := e.target.Observe(ctx); err != nil {
-		return s, err
-	}
-	t := r.standing()
-	s.URL, s.Supervisor = e.target.URL(t, e.pins), e.target.Supervisor()
-	s.Components, s.Data = e.target.Components(t, e.pins), e.target.Data(t)
-	if !lease.Held {
-		s.State = overall(s.Components)
-	}
-	if r.Walk != nil {
-		s.Walk = fmt.Sprintf("%s to level %d, step %d of %d (%s)", r.Walk.Verb, r.Walk.To, r.Walk.At, r.Walk.Of, r.Walk.Step)
-		if !lease.Held {
-			s.Walk += "; unfinished: 'scale up' goes on from there"
-		}
-	}
-	return s, nil
-}
-
-func overall(cs []plan.Component) string {
-	running, healthy := 0, 0
-	for _, c := range cs {
-		if c.State != "stopped" {
-			running++
-		}
-		if c.Healthy {
-			healthy++
-		}
-	}
-	switch {
-	case len(cs) == 0:
-		return "down"
-	case running == 0:
-		return "stopped"
-	case healthy == len(cs):
-		return "up"
-	default:
-		return "degraded"
-	}
-}
 
 // Logs are the names of the components that have a log.
 func (e *Environment) Logs() ([]string, error) {

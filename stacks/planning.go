@@ -2,11 +2,8 @@ package stacks
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/scale-levels/scale/internal/config"
@@ -54,28 +51,6 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 		app.Services[i].SecretsVersion = e.pins[secretsVersion(s.Name)]
 	}
 	return levels.Build(app, level, now)
-}
-
-// secretsVersion is the pin that counts how often a service's secrets have changed:
-// it stands in the topology for their values.
-func secretsVersion(service string) string { return "secrets-version:" + service }
-
-// takeSecrets fills in the application's own secrets.
-func (e *Environment) takeSecrets() error {
-	if err := e.Unlock(); err != nil {
-		return err
-	}
-	for _, s := range e.app.Services {
-		changed, err := e.target.Secrets(s.Name, s.Secrets, e.pins)
-		if err != nil {
-			return err
-		}
-		if k := secretsVersion(s.Name); changed {
-			n, _ := strconv.Atoi(e.pins[k]) // the first change finds none
-			e.pins[k] = strconv.Itoa(n + 1)
-		}
-	}
-	return nil
 }
 
 // Plan says how to come to the goal and what that does, changing nothing.
@@ -134,14 +109,15 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 	}
 	p.Where, p.Unknown = e.target.Where(wanted, e.pins), e.target.Unknown()
 	steps := levels.Walk(now, wanted)
-	p.Steps, err = e.preview(ctx, &p, steps, sink)
-	if err != nil {
+	found := slices.Clone(p.Found)
+	if err := e.preview(ctx, &p, steps, e.allowed(g), sink); err != nil {
 		return p, nil, err
 	}
 	if behind := changed(p.Steps, "close", "open"); len(steps) > 1 && steps[0].ID == "close" && !behind {
 		// Nothing behind the entry changes, so that it need not close; it may have been left closed.
 		steps = []levels.Step{{ID: "update", Title: "Bring everything to what is wanted", Gate: levels.GateAnswers, Topology: wanted}}
-		if p.Steps, err = e.preview(ctx, &p, steps, sink); err != nil {
+		p.Found = found
+		if err = e.preview(ctx, &p, steps, e.allowed(g), sink); err != nil {
 			return p, nil, err
 		}
 	}
@@ -151,70 +127,14 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 			p.Downtime += s.Expect
 		}
 	}
-	p.Violations = append(p.Violations, plan.Guard(p.Steps, e.target.Table(), e.allowed(g))...)
 	p.Violations = append(p.Violations, unseen(now, wanted, g.AllowDataLoss)...)
 	p.Digests, err = e.digests(wanted)
 	return p, steps, err
 }
 
-// strangers refuses to go near data that lies where new data would be made and
-// that the record does not know: to take it over, and to clean it away when that
-// fails, would both be wrong.
-func (e *Environment) strangers(now, wanted topology.Topology) error {
-	known := map[string]bool{}
-	for _, d := range e.target.Data(now) {
-		known[d.Name] = true
-	}
-	for _, d := range e.target.Data(wanted) {
-		if !known[d.Name] && d.Bytes > 0 {
-			return &Error{What: fmt.Sprintf("%s holds data that no record knows: was %s lost?", d.Place, e.files.Place(e.recordFile())),
-				Hint: "restore the record and the state from a backup, or move the data away to begin anew"}
-		}
-	}
-	return nil
-}
-
-// onTheNode looks, before level 2 is gone to, for files that the application keeps
-// beside its code: several instances would each have their own.
-func (e *Environment) onTheNode(now, wanted topology.Topology) (found string, err error) {
-	if now.Level != 1 || wanted.Level < 2 || e.app.Files != nil && !*e.app.Files {
-		return "", nil
-	}
-	for _, s := range e.app.Services {
-		if s.Dir == "" {
-			continue
-		}
-		files, err := Written(s.Dir, e.record.Made)
-		if err != nil || len(files) == 0 {
-			return "", err
-		}
-		what := fmt.Sprintf("service %s keeps %d files beside its code, the first %s", s.Name, len(files), files[0])
-		if e.app.Files != nil {
-			return what + "; they stay there, and are not in the store of files", nil
-		}
-		return "", &levels.AppError{
-			What: what + ": from level 2 on its instances do not share a disk",
-			Hint: "set 'files: true' in scale.yaml and keep them in the bucket FILES_BUCKET; copy these there at level 1. If they may be lost, say 'files: false'"}
-	}
-	return "", nil
-}
-
 // changed reports whether any step but the named ones changes anything.
 func changed(steps []plan.Step, but ...string) bool {
 	return slices.ContainsFunc(steps, func(s plan.Step) bool { return len(s.Changes) > 0 && !slices.Contains(but, s.ID) })
-}
-
-// allowed are the resources that may lose their data. A down that was asked to
-// delete data has named the environment, and with it everything in it.
-func (e *Environment) allowed(g Goal) []string {
-	if !g.DeleteData {
-		return g.AllowDataLoss
-	}
-	var names []string
-	for _, d := range e.target.Data(e.record.now()) {
-		names = append(names, d.Name)
-	}
-	return names
 }
 
 func (e *Environment) digests(wanted topology.Topology) (d plan.Digests, err error) {
@@ -223,99 +143,48 @@ func (e *Environment) digests(wanted topology.Topology) (d plan.Digests, err err
 	return d, err
 }
 
-// preview asks the real target about the first step, and a rehearsal of it on a
-// copy of the state about the ones after it.
-func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.Step, sink plan.Sink) ([]plan.Step, error) {
-	var out []plan.Step
-	var copied *engine.Stack
+// preview fills in the steps of a plan and what the guard refuses of them: it asks the
+// real target about the first, and a rehearsal of it on a copy of the state about the
+// ones after it.
+func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.Step, allowed []string, sink plan.Sink) error {
+	p.Steps, p.Violations = nil, nil
+	stands := e.stack
+	opts := engine.Options{Refresh: true, Sink: messages(sink), Lift: anything}
 	for i, s := range steps {
 		st := plan.Step{ID: s.ID, Title: s.Title, Gate: string(s.Gate), Closed: closes(s.Topology), Rehearse: i > 0}
 		program := e.target.Program(s.Topology, e.pins)
-		if i == 0 {
-			r, err := e.stack.Preview(ctx, program, engine.Options{Refresh: true, Sink: messages(sink), Lift: anything})
-			if err != nil {
-				return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
-			}
-			st.Changes, p.Found = r.Changes, append(p.Found, r.Found...)
-			if err := e.stillLed(ctx, p, e.stack, st.Changes); err != nil {
-				return nil, err
-			}
-			if copied, err = e.copy(ctx); err != nil {
-				return nil, err
-			}
+		// Of a later step too, a preview and not what the rehearsal then does: what is not
+		// known before the step counts as a change, here as when the step is taken.
+		r, err := stands.Preview(ctx, program, opts)
+		if err != nil {
+			return fmt.Errorf("plan the step %q: %w", s.Title, err)
 		}
-		if i > 0 {
-			// A preview and not what the rehearsal then does: what is not known before the
-			// step counts as a change, here as when the step is taken.
-			r, err := copied.Preview(ctx, program, engine.Options{Lift: anything})
-			if err != nil {
-				return nil, fmt.Errorf("plan the step %q: %w", s.Title, err)
+		st.Changes = r.Changes
+		vs, err := e.guard(ctx, stands, st, allowed)
+		if err != nil {
+			return err
+		}
+		p.Violations = append(p.Violations, vs...)
+		if i == 0 {
+			p.Found = append(p.Found, r.Found...)
+			if stands, err = e.copy(ctx); err != nil {
+				return err
 			}
-			st.Changes = r.Changes
-			if err := e.stillLed(ctx, p, copied, st.Changes); err != nil {
-				return nil, err
-			}
+			opts = engine.Options{Lift: anything}
 		}
 		if i < len(steps)-1 || e.target.Model() != nil { // what stands in the end has a price
-			if _, err := copied.Up(ctx, program, engine.Options{Lift: anything}); err != nil {
-				return nil, fmt.Errorf("rehearse the step %q: %w", s.Title, err)
+			if _, err := stands.Up(ctx, program, opts); err != nil {
+				return fmt.Errorf("rehearse the step %q: %w", s.Title, err)
 			}
 		}
 		st.Sort()
 		st.Expect = expect(e.target.Table(), st.Changes)
 		if e.target.Model() != nil && len(st.Changes) > 0 {
-			st.Expect = (overhead + copied.Expect(st.Changes)).Seconds()
+			st.Expect = (overhead + stands.Expect(st.Changes)).Seconds()
 		}
-		out = append(out, st)
+		p.Steps = append(p.Steps, st)
 	}
-	return out, e.cost(ctx, p, copied)
-}
-
-// router is a target that knows where its routes lead.
-type router interface {
-	// StillLed refuses changes that take away what users are still sent to.
-	StillLed(standing []engine.Request, changes []plan.Change) []plan.Violation
-}
-
-// stillLed adds what a step would take away while users are still sent to it.
-func (e *Environment) stillLed(ctx context.Context, p *plan.Plan, s *engine.Stack, changes []plan.Change) error {
-	r, ok := e.target.(router)
-	if !ok || !slices.ContainsFunc(changes, func(c plan.Change) bool { return c.Op == plan.Delete || c.Op == plan.Replace }) {
-		return nil
-	}
-	standing, err := s.Standing(ctx)
-	if err == nil {
-		p.Violations = append(p.Violations, r.StillLed(standing, changes)...)
-	}
-	return err
-}
-
-// unseen are databases whose data an application would not see after a walk: a
-// service's own that a lower level does not use, and one that begins empty while
-// what the service has written stays in the shared one.
-func unseen(now, wanted topology.Topology, allowed []string) []plan.Violation {
-	var vs []plan.Violation
-	refuse := func(n topology.Node, what string) {
-		if !slices.Contains(allowed, n.ID) {
-			vs = append(vs, plan.Violation{Rule: "G5", Resource: n.ID, What: what})
-		}
-	}
-	if now.Level == 0 || wanted.Level == 0 {
-		return nil
-	}
-	for _, n := range wanted.OfKind(topology.Database) {
-		was, stood := now.Node(n.ID)
-		if n.Database.Service == "" || n.Replica() {
-			continue
-		}
-		switch {
-		case stood && !was.Stopped() && n.Stopped():
-			refuse(n, fmt.Sprintf("%s holds what %s has written, and level %d uses the shared database, where that is not; it stays and is not seen", n.ID, n.Database.Service, wanted.Level))
-		case (!stood || was.Stopped()) && !n.Stopped():
-			refuse(n, fmt.Sprintf("%s would not hold what %s has written to the shared database until now: copy it first, or give it up; it stays there", n.ID, n.Database.Service))
-		}
-	}
-	return vs
+	return e.cost(ctx, p, stands)
 }
 
 // copy is the stack on a rehearsal of what stands.
@@ -402,59 +271,4 @@ func (e *Environment) Schedule(p *plan.Plan, at string, now time.Time) error {
 		p.Starts, p.Why = &t, "when the maintenance window opens: "+e.app.Window
 	}
 	return nil
-}
-
-// digestSources fills in what releases are named by: the digest of the sources
-// of each service, and of the static files.
-func digestSources(app *config.App) error {
-	app.Services = slices.Clone(app.Services)
-	var skip []string
-	if app.Static != nil && app.Static.Dir != "" {
-		s := *app.Static
-		d, err := Digest(os.DirFS(s.Dir), nil)
-		if err != nil {
-			return &Error{What: "the static files cannot be read", Err: pathError(err, s.Dir), Hint: "'static.dir' is relative to scale.yaml"}
-		}
-		s.Release, app.Static = d, &s
-		skip = append(skip, s.Dir)
-	}
-	for i := range app.Services {
-		s := &app.Services[i]
-		if s.Dir == "" {
-			continue
-		}
-		d, err := DigestSources(s.Dir, skip)
-		if err != nil {
-			return &Error{What: "the sources of service " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
-		}
-		s.Release = d
-	}
-	return nil
-}
-
-// pathError names the directory where an error would only name a path in it.
-func pathError(err error, dir string) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return fmt.Errorf("%s: %s: %w", dir, pe.Path, pe.Err)
-	}
-	return err
-}
-
-// Drift is what has changed outside since the last walk: what it would take to
-// bring everything back to what was recorded.
-func (e *Environment) Drift(ctx context.Context) ([]plan.Change, error) {
-	if !e.Exists() {
-		return nil, nil
-	}
-	if err := e.target.Observe(ctx); err != nil {
-		return nil, err
-	}
-	if err := e.Unlock(); err != nil {
-		return nil, err
-	}
-	r, err := e.stack.Preview(ctx, e.target.Program(e.record.Topology, e.pins), engine.Options{Refresh: true, Lift: anything})
-	s := plan.Step{Changes: r.Changes}
-	s.Sort()
-	return s.Changes, err
 }

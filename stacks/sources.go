@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 
+	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/plan"
 )
 
@@ -151,5 +152,42 @@ func digestFile(h hash.Hash, dir fs.FS, p string, d fs.DirEntry) error {
 	}
 	h.Write(begin[:n])
 	_, err = io.Copy(h, f)
+	return err
+}
+
+// digestSources fills in what releases are named by: the digest of the sources
+// of each service, and of the static files.
+func digestSources(app *config.App) error {
+	app.Services = slices.Clone(app.Services)
+	var skip []string
+	if app.Static != nil && app.Static.Dir != "" {
+		s := *app.Static
+		d, err := Digest(os.DirFS(s.Dir), nil)
+		if err != nil {
+			return &Error{What: "the static files cannot be read", Err: pathError(err, s.Dir), Hint: "'static.dir' is relative to scale.yaml"}
+		}
+		s.Release, app.Static = d, &s
+		skip = append(skip, s.Dir)
+	}
+	for i := range app.Services {
+		s := &app.Services[i]
+		if s.Dir == "" {
+			continue
+		}
+		d, err := DigestSources(s.Dir, skip)
+		if err != nil {
+			return &Error{What: "the sources of service " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
+		}
+		s.Release = d
+	}
+	return nil
+}
+
+// pathError names the directory where an error would only name a path in it.
+func pathError(err error, dir string) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %s: %w", dir, pe.Path, pe.Err)
+	}
 	return err
 }

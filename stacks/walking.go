@@ -17,30 +17,6 @@ import (
 	"github.com/scale-levels/scale/stacks/engine"
 )
 
-// GuardError means that a plan would lose data that nobody gave up.
-type GuardError struct{ Violations []plan.Violation }
-
-func (e *GuardError) Error() string {
-	var b strings.Builder
-	b.WriteString("refused: the plan would lose data")
-	for _, v := range e.Violations {
-		fmt.Fprintf(&b, "\n    %s: %s", v.Rule, v.What)
-	}
-	return b.String()
-}
-
-// Hints returns what to do about it.
-func (e *GuardError) Hints() string {
-	var names []string
-	for _, v := range e.Violations {
-		if v.Rule == "G9" { // nobody gives up what users are sent to
-			return "nothing was changed; a plan of ours never does that: look at the routes with 'scale drift', or report it"
-		}
-		names = append(names, "--allow-data-loss="+v.Resource)
-	}
-	return "nothing was changed; if that data may go, say so for each: " + strings.Join(names, " ")
-}
-
 // StaleError means that what would be done is no longer what was approved.
 type StaleError struct{ Beyond []string }
 
@@ -234,12 +210,8 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	if beyond := ps.Exceeds(stepOf(approved, s.ID)); len(beyond) > 0 {
 		return &StaleError{beyond}
 	}
-	if vs := plan.Guard([]plan.Step{ps}, e.target.Table(), e.allowed(g)); len(vs) > 0 {
-		return &GuardError{vs}
-	}
-	var led plan.Plan
-	if err := e.stillLed(ctx, &led, e.stack, r.Changes); err != nil || len(led.Violations) > 0 {
-		return errors.Join(err, guarded(led.Violations))
+	if err := e.guarded(ctx, ps, g); err != nil {
+		return err
 	}
 	waiting := func(what string) { tell(plan.Event{Kind: plan.Waiting, Text: what}) }
 	if err := e.snapshot(ctx, r.Changes, s.Topology, waiting); err != nil {
@@ -258,13 +230,6 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	}
 	tell(plan.Event{Kind: plan.StepDone, Text: s.Title, Elapsed: time.Since(began)})
 	return nil
-}
-
-func guarded(vs []plan.Violation) error {
-	if len(vs) == 0 {
-		return nil
-	}
-	return &GuardError{vs}
 }
 
 // snapshot makes a copy of what the step's changes touch and data lies in. That it is
