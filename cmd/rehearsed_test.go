@@ -13,6 +13,7 @@ import (
 
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
+	"github.com/scale-levels/scale/stacks/contract"
 	"github.com/scale-levels/scale/stacks/rehearsal"
 )
 
@@ -148,7 +149,7 @@ func TestRehearsedWalkKilledAnywhere(t *testing.T) {
 				kept(t, held, w.account())
 				got, _ := standing(w.account())
 				if a, b := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(wanted)); !slices.Equal(a, b) {
-					t.Errorf("%d things stand where %d should: %v", len(a), len(b), difference(a, b))
+					t.Errorf("%d things stand where %d should: %v", len(a), len(b), contract.Difference(a, b))
 				}
 			})
 		}
@@ -164,18 +165,4 @@ func kept(t *testing.T, held map[string]string, c *rehearsal.Cloud) {
 			t.Errorf("%s was %s and is %q", what, id, now[what])
 		}
 	}
-}
-
-func difference(got, want []string) (d []string) {
-	for _, g := range got {
-		if !slices.Contains(want, g) {
-			d = append(d, "+"+g)
-		}
-	}
-	for _, g := range want {
-		if !slices.Contains(got, g) {
-			d = append(d, "-"+g)
-		}
-	}
-	return d
 }

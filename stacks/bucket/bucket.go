@@ -47,9 +47,9 @@ type Bucket struct {
 // Open prepares a bucket by its URL, "s3://bucket/prefix?region=eu-west-1"; the region is
 // otherwise that of the standard chain, as are the credentials. Nothing is asked yet.
 func Open(ctx context.Context, address, profile string) (*Bucket, error) {
-	u, err := Parse(address)
-	if err != nil {
-		return nil, err
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "s3" || u.Host == "" {
+		return nil, &plan.Error{What: fmt.Sprintf("state: %q is no bucket", address), Hint: "write s3://bucket/prefix"}
 	}
 	opts := []func(*config.LoadOptions) error{config.WithSharedConfigProfile(profile), config.WithLogger(logging.Nop{})}
 	if r := u.Query().Get("region"); r != "" {
@@ -68,15 +68,6 @@ func Open(ctx context.Context, address, profile string) (*Bucket, error) {
 		o.RequestChecksumCalculation = sdk.RequestChecksumCalculationWhenRequired
 	})
 	return &Bucket{Renewal: renewal, client: client, name: u.Host, prefix: strings.Trim(u.Path, "/"), seen: map[string]string{}, renewed: map[string]time.Time{}}, nil
-}
-
-// Parse reads the URL of a bucket.
-func Parse(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "s3" || u.Host == "" {
-		return nil, &plan.Error{What: fmt.Sprintf("state: %q is no bucket", address), Hint: "write s3://bucket/prefix"}
-	}
-	return u, nil
 }
 
 // Place implements engine.Files.

@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,8 +22,7 @@ import (
 
 // machine is one from which an environment on a rehearsed account is changed; its state
 // is in the bucket, and what stands in the account is in a file.
-func machine(t *testing.T, account, phrase string) (*stacks.Environment, error) {
-	t.Helper()
+func machine(home, account, phrase string) (*stacks.Environment, error) {
 	f, err := config.Parse("scale.yaml", []byte(`name: shop
 domain: shop.example.com
 services:
@@ -32,25 +32,28 @@ environments:
   dev: {target: aws, state: "s3://state/teams/shop"}
 `))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	a, err := f.App("")
 	if err == nil {
 		err = a.Fit()
 	}
-	if err != nil || a.State == "" {
-		t.Fatal(a.State, err)
+	if err != nil {
+		return nil, err
 	}
 	cloud := aws.NewRehearsal()
 	if err := cloud.Keep(account); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return stacks.OpenIn(open(t), stacks.Home(t.TempDir()), a, aws.New(aws.Config{Domain: a.Domain, Rehearsal: cloud}), stacks.Passphrase{Value: phrase}, "scale up")
+	files, err := opened(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return stacks.OpenIn(files, stacks.Home(home), a, aws.New(aws.Config{Domain: a.Domain, Rehearsal: cloud}), stacks.Passphrase{Value: phrase}, "scale up")
 }
 
 // walk goes to a level as the commands do: plan, lease, walk.
-func walk(t *testing.T, e *stacks.Environment, g stacks.Goal, wait time.Duration) error {
-	t.Helper()
+func walk(e *stacks.Environment, g stacks.Goal, wait time.Duration) error {
 	ctx := context.Background()
 	lease, err := e.Lease(ctx, wait, nil)
 	if err != nil {
@@ -72,19 +75,20 @@ func walk(t *testing.T, e *stacks.Environment, g stacks.Goal, wait time.Duration
 	return lease.Release()
 }
 
-const deadAccount = "SCALE_TEST_ACCOUNT"
+const deadAccount, deadHome = "SCALE_TEST_ACCOUNT", "SCALE_TEST_HOME"
 
-// TestOneMachine is a machine that is killed: another test runs it.
-func TestOneMachine(t *testing.T) {
+// TestMain is, when another test asks for it, the machine that is killed.
+func TestMain(m *testing.M) {
 	account := os.Getenv(deadAccount)
 	if account == "" {
-		t.Skip("run by TestStateIsShared")
+		os.Exit(m.Run())
 	}
-	e, err := machine(t, account, "correct horse")
-	if err != nil {
-		t.Fatal(err)
+	e, err := machine(os.Getenv(deadHome), account, "correct horse")
+	if err == nil {
+		err = walk(e, stacks.Goal{Verb: "up", Level: 2}, 0)
 	}
-	t.Fatal(walk(t, e, stacks.Goal{Verb: "up", Level: 2}, 0))
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
 // Whoever reaches the bucket goes on with the environment, also after another machine
@@ -94,23 +98,23 @@ func TestStateIsShared(t *testing.T) {
 	account := filepath.Join(t.TempDir(), "account")
 	on := func() *stacks.Environment {
 		t.Helper()
-		e, err := machine(t, account, "correct horse")
+		e, err := machine(t.TempDir(), account, "correct horse")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return e
 	}
 	var fit *plan.Error
-	if _, err := machine(t, account, ""); !errors.As(err, &fit) || !strings.Contains(err.Error(), "must be chosen") {
+	if _, err := machine(t.TempDir(), account, ""); !errors.As(err, &fit) || !strings.Contains(err.Error(), "must be chosen") {
 		t.Fatalf("without a passphrase: %v", err)
 	}
-	if err := walk(t, on(), stacks.Goal{Verb: "up", Level: 1}, 0); err != nil {
+	if err := walk(on(), stacks.Goal{Verb: "up", Level: 1}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if e := on(); e.Level() != 1 {
 		t.Fatalf("another machine sees level %d", e.Level())
 	}
-	e, err := machine(t, account, "wrong")
+	e, err := machine(t.TempDir(), account, "wrong")
 	if err == nil {
 		_, err = e.Plan(context.Background(), stacks.Goal{Verb: "up", Level: 2}, nil)
 	}
@@ -118,23 +122,23 @@ func TestStateIsShared(t *testing.T) {
 		t.Fatalf("with another passphrase: %v", err)
 	}
 
-	c := exec.Command(os.Args[0], "-test.run", "^TestOneMachine$")
-	c.Env = append(os.Environ(), deadAccount+"="+account, "SCALE_FAULT=journal:40")
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), deadAccount+"="+account, deadHome+"="+t.TempDir(), "SCALE_FAULT=journal:40")
 	if out, err := c.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Skipf("the marks of package fault are not compiled in, and nothing was killed: %v\n%s", err, out)
+		t.Fatalf("nothing was killed (the marks are compiled in with -tags faults): %v\n%s", err, out)
 	}
 	var locked *engine.LockedError
-	if err := walk(t, on(), stacks.Goal{Verb: "up", Level: 2}, 0); !errors.As(err, &locked) || locked.Holder.Command != "scale up" {
+	if err := walk(on(), stacks.Goal{Verb: "up", Level: 2}, 0); !errors.As(err, &locked) || locked.Holder.Command != "scale up" {
 		t.Fatalf("right after the death: %v", err)
 	}
 	next := on()
-	if err := walk(t, next, stacks.Goal{Verb: "up", Level: 2}, time.Minute); err != nil {
+	if err := walk(next, stacks.Goal{Verb: "up", Level: 2}, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := on().Plan(context.Background(), stacks.Goal{Verb: "up", Level: 2}, nil); err != nil || !p.Empty() {
 		t.Fatalf("then there is still to do: %v %v", p.Changes(), err)
 	}
-	if err := walk(t, on(), stacks.Goal{Verb: "down", DeleteData: true}, 0); err != nil {
+	if err := walk(on(), stacks.Goal{Verb: "down", DeleteData: true}, 0); err != nil {
 		t.Fatal(err)
 	}
 	b := open(t)

@@ -169,3 +169,18 @@ func colourless(names []string) []string {
 	slices.Sort(out)
 	return out
 }
+
+// Difference is what got has and want lacks, and the other way round.
+func Difference(got, want []string) (d []string) {
+	for _, g := range got {
+		if !slices.Contains(want, g) {
+			d = append(d, "+"+g)
+		}
+	}
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			d = append(d, "-"+w)
+		}
+	}
+	return d
+}
