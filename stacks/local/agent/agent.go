@@ -69,7 +69,7 @@ func (a *Agent) upstreams(node string) []string {
 	}
 	for _, e := range a.specs {
 		if e.Node == node && e.Kind == "static" {
-			addrs = append(addrs, loopback(e.Port))
+			addrs = append(addrs, e.address())
 		}
 	}
 	slices.Sort(addrs)
@@ -259,7 +259,7 @@ func (a *Agent) DeleteEdge(name string) error {
 	delete(a.specs, name)
 	a.mu.Unlock()
 	if ok && e.Kind == "static" {
-		a.edges.balancer.drain(context.Background(), loopback(e.Port), drainPatience)
+		a.edges.balancer.drain(context.Background(), e.address(), drainPatience)
 	}
 	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name)))
 }

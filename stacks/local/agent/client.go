@@ -231,7 +231,7 @@ func (c *Client) follow(ctx context.Context, method, path string, body any, tell
 		case m.Start != nil:
 			return m.Start
 		case m.Port != 0:
-			return &PortTakenError{Port: m.Port, Err: syscall.EADDRINUSE}
+			return &PortTakenError{Host: m.Host, Port: m.Port, Err: syscall.EADDRINUSE}
 		case m.Error != "":
 			return errors.New(m.Error)
 		case m.Done:

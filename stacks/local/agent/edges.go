@@ -19,18 +19,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// edges are the parts that take requests: entries, which are servers of one Caddy
-// on sockets that the agent opened; load balancers, which entries hand requests
-// to; and static servers. What changes often (maintenance, routes, rules and
-// weights, which instances are healthy) is read by our handlers from the registry
-// at each request; Caddy's own configuration follows only which entries there
-// are, since a reload of it can drop a connection.
+// edges are the parts that take requests: entries, on sockets that the agent opened
+// and whose connections one server of Caddy serves; load balancers, which entries hand
+// requests to; and static servers. What changes (maintenance, routes, rules and
+// weights, which instances are healthy, which entries there are) is read by our
+// handlers from the registry at each request: Caddy's own configuration never changes,
+// since a reload of it can drop a connection.
 type edges struct {
 	mu        sync.Mutex
 	listeners map[string]*net.TCPListener
 	wanted    map[string]Edge
-	static    map[string]*http.Server
-	loaded    []byte // the configuration that Caddy runs
+	serving   map[string]func() // ends the serving of an edge, once what it does is done
+	front     *front            // nil until Caddy runs
 	traffic   traffic
 	balancer  *balancer
 	access    *accessLog
@@ -42,6 +42,7 @@ var registry atomic.Pointer[registered]
 
 type registered struct {
 	edges     map[string]Edge // by name
+	entries   map[string]Edge // by address
 	balancers map[string]Edge // by node
 	// upstreams are the addresses that take requests for a node.
 	upstreams func(node string) []string
@@ -52,28 +53,29 @@ type registered struct {
 
 func newEdges(d Dirs, upstreams func(node string) []string) *edges {
 	registerModules()
-	e := &edges{access: newAccessLog(d), listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}, static: map[string]*http.Server{}, balancer: newBalancer()}
+	e := &edges{access: newAccessLog(d), listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}, serving: map[string]func(){}, balancer: newBalancer()}
 	registry.Store(&registered{upstreams: upstreams, traffic: &e.traffic, balancer: e.balancer, access: e.access})
 	return e
 }
 
 // PortTakenError says that an address cannot be listened on.
 type PortTakenError struct {
+	Host string
 	Port int
 	Err  error
 }
 
 func (e *PortTakenError) Error() string {
-	return fmt.Sprintf("port %d of 127.0.0.1 is taken by another program", e.Port)
+	return fmt.Sprintf("port %d of %s is taken by another program", e.Port, e.Host)
 }
 func (e *PortTakenError) Unwrap() error { return e.Err }
 
 // listen opens a port of loopback. Go sets SO_REUSEADDR only, never SO_REUSEPORT,
 // with which two programs would share a port unnoticed.
-func listen(port int) (*net.TCPListener, error) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+func listen(edge Edge) (*net.TCPListener, error) {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: edge.ip(), Port: edge.Port})
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, &PortTakenError{port, err}
+		return nil, &PortTakenError{edge.ip().String(), edge.Port, err}
 	}
 	return l, err
 }
@@ -87,14 +89,13 @@ func (e *edges) put(edges ...Edge) error {
 			continue
 		}
 		old, had := e.wanted[edge.Name]
-		if l := e.listeners[edge.Name]; l == nil || had && old.Port != edge.Port {
-			fresh, err := listen(edge.Port)
+		if l := e.listeners[edge.Name]; l == nil || had && old.address() != edge.address() {
+			fresh, err := listen(edge)
 			if err != nil {
 				return err
 			}
 			if l != nil {
-				l.Close()
-				e.endStatic(edge.Name)
+				e.end(edge.Name)
 			}
 			e.listeners[edge.Name] = fresh
 		}
@@ -109,38 +110,58 @@ func (e *edges) put(edges ...Edge) error {
 		e.balancer.mark()
 	}
 	for _, edge := range edges {
-		if err := e.serveStatic(edge); err != nil {
+		if err := e.serve(edge); err != nil {
 			return err
 		}
 	}
-	return e.load()
+	return nil
 }
 
-// serveStatic starts a static server that does not run yet.
-func (e *edges) serveStatic(edge Edge) error {
-	if edge.Kind != "static" || e.static[edge.Name] != nil {
+// serve begins to serve an edge that is not served yet.
+func (e *edges) serve(edge Edge) error {
+	if e.serving[edge.Name] != nil || edge.Port == 0 {
 		return nil
 	}
 	l, err := e.view(edge.Name)
 	if err != nil {
 		return err
 	}
+	switch edge.Kind {
+	case "static":
+		e.serving[edge.Name] = e.serveStatic(edge, l)
+	default:
+		if err := e.start(); err != nil {
+			return err
+		}
+		go e.front.take(l) // until it is closed
+		e.serving[edge.Name] = func() { l.Close() }
+	}
+	return nil
+}
+
+func (e *edges) serveStatic(edge Edge, l net.Listener) (end func()) {
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer e.traffic.began(w).ended()
 		registry.Load().edges[edge.Name].serveFile(w, r)
 	})}
-	e.static[edge.Name] = srv
-	e.balancer.admit(loopback(edge.Port))
+	e.balancer.admit(edge.address())
 	go func() { _ = srv.Serve(l) }() // until it is shut down
-	return nil
-}
-
-func (e *edges) endStatic(name string) {
-	if srv := e.static[name]; srv != nil {
+	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), grace)
 		defer cancel()
 		_ = srv.Shutdown(ctx) // what takes longer than that is cut off
-		delete(e.static, name)
+	}
+}
+
+// end stops serving an edge and gives its port up.
+func (e *edges) end(name string) {
+	if end := e.serving[name]; end != nil {
+		end()
+		delete(e.serving, name)
+	}
+	if l := e.listeners[name]; l != nil {
+		l.Close()
+		delete(e.listeners, name)
 	}
 }
 
@@ -175,13 +196,8 @@ func (e *edges) remove(name string) error {
 	defer e.mu.Unlock()
 	delete(e.wanted, name)
 	e.publish()
-	err := e.load()
-	e.endStatic(name)
-	if l := e.listeners[name]; l != nil {
-		l.Close()
-		delete(e.listeners, name)
-	}
-	return err
+	e.end(name)
+	return nil
 }
 
 // close lets requests in flight end and gives the ports up.
@@ -205,95 +221,93 @@ func (e *edges) leave(told func()) error {
 
 func (e *edges) closeNow() error {
 	err := caddy.Stop()
-	for name := range e.static {
-		e.endStatic(name)
+	e.front = nil
+	for name := range e.wanted {
+		if e.wanted[name].Kind == "static" {
+			e.end(name)
+		}
 	}
 	e.traffic.emptied()
-	for _, l := range e.listeners {
-		l.Close()
+	for name := range e.listeners {
+		e.end(name)
 	}
 	return err
 }
 
 func (e *edges) publish() {
-	r := &registered{map[string]Edge{}, map[string]Edge{}, registry.Load().upstreams, &e.traffic, e.balancer, e.access}
+	r := &registered{map[string]Edge{}, map[string]Edge{}, map[string]Edge{}, registry.Load().upstreams, &e.traffic, e.balancer, e.access}
 	for k, v := range e.wanted {
 		v.Routes, v.Rules = slices.Clone(v.Routes), slices.Clone(v.Rules)
 		// The longest prefix first, so that the first match is the right one.
 		slices.SortFunc(v.Routes, func(a, b Route) int { return cmp.Compare(len(b.Path), len(a.Path)) })
 		slices.SortFunc(v.Rules, func(a, b Rule) int { return cmp.Compare(len(b.Path), len(a.Path)) })
 		r.edges[k] = v
-		if v.Kind == "load-balancer" {
+		switch v.Kind {
+		case "load-balancer":
 			r.balancers[v.Node] = v
+		case "entry":
+			r.entries[v.address()] = v
 		}
 	}
 	registry.Store(r)
 }
 
-func (e *edges) load() error {
-	b, err := json.Marshal(e.config())
+// start runs Caddy, unless it runs.
+func (e *edges) start() error {
+	if e.front != nil {
+		return nil
+	}
+	b, err := json.Marshal(configuration)
 	if err != nil {
 		return err
 	}
-	if string(b) == string(e.loaded) {
-		return nil
-	}
+	e.front = newFront()
 	if err := caddy.Load(b, false); err != nil {
+		e.front = nil
 		return fmt.Errorf("start the edges: %w", err)
 	}
-	e.loaded = b
 	return nil
 }
 
 // object is a piece of Caddy's configuration.
 type object = map[string]any
 
-func (e *edges) config() object {
-	servers := object{}
-	for _, edge := range e.wanted {
-		if edge.Kind != "entry" {
-			continue
-		}
-		s := object{
-			"listen":          []string{fmt.Sprintf("%s/%s:%d", network, edge.Name, edge.Port)},
+// configuration is Caddy's: one server, whatever entries there are.
+var configuration = object{
+	"admin": object{"disabled": true, "config": object{"persist": false}},
+	// Nothing is stored; the certificate machinery would otherwise write to the home directory.
+	"storage": object{"module": "file_system", "root": "/nonexistent"},
+	"logging": object{"logs": object{"default": object{"level": "WARN"}}},
+	"apps": object{
+		"http": object{"grace_period": "10s", "servers": object{"entries": object{
+			"listen":          []string{network + "/entries:1"},
 			"automatic_https": object{"disable": true},
 			"protocols":       []string{"h1"},
-			"routes":          []any{object{"handle": edge.handlers()}},
-		}
-		servers[edge.Name] = s
-	}
-	return object{
-		"admin": object{"disabled": true, "config": object{"persist": false}},
-		// Nothing is stored; the certificate machinery would otherwise write to the home directory.
-		"storage": object{"module": "file_system", "root": "/nonexistent"},
-		"logging": object{"logs": object{"default": object{"level": "WARN"}}},
-		"apps": object{
-			"http": object{"servers": servers, "grace_period": "10s"},
-			"tls":  object{"disable_storage_check": true, "disable_storage_clean": true},
-		},
-	}
+			"routes":          []any{object{"handle": handlers}},
+		}}},
+		"tls": object{"disable_storage_check": true, "disable_storage_clean": true},
+	},
 }
 
-func (edge Edge) handlers() []any {
-	return []any{
-		object{"handler": handlerName, "edge": edge.Name},
-		object{
-			"handler":           "reverse_proxy",
-			"dynamic_upstreams": object{"source": sourceName},
-			"flush_interval":    -1,
-			"request_buffers":   65536,
-			"transport": object{"protocol": "http", "dial_timeout": "2s",
-				// Shorter than the 5 s after which Node and others close a connection: a
-				// POST must not meet one that is being closed.
-				"keep_alive": object{"enabled": true, "probe_interval": "30s", "idle_timeout": "3s", "max_idle_conns_per_host": 64}},
-			"load_balancing": object{
-				"selection_policy": object{"policy": policyName},
-				// A backend that is restarting is waited for; what has reached a backend is
-				// tried again only where that cannot do it twice.
-				"try_duration": "5s",
-				"try_interval": "20ms",
-				"retry_match":  []any{object{"method": []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}}},
-			},
+// handlers are what a request passes through.
+var handlers = []any{
+	object{"handler": handlerName},
+	object{
+		"handler":           "reverse_proxy",
+		"dynamic_upstreams": object{"source": sourceName},
+		"flush_interval":    -1,
+		"request_buffers":   65536,
+		"transport": object{"protocol": "http", "dial_timeout": "2s",
+			// Shorter than the 5 s after which Node and others close a connection: a
+			// POST must not meet one that is being closed.
+			"keep_alive": object{"enabled": true, "probe_interval": "30s", "idle_timeout": "3s", "max_idle_conns_per_host": 64}},
+		"load_balancing": object{
+			"selection_policy": object{"policy": policyName},
+			// A backend that is restarting is waited for; what has reached a backend is
+			// tried again only where that cannot do it twice.
+			"try_duration": "5s",
+			"try_interval": "20ms",
+			"retry_match":  []any{object{"method": []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}}},
 		},
-	}
+	},
 }

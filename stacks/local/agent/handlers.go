@@ -34,19 +34,17 @@ var registerModules = sync.OnceFunc(func() {
 	caddy.RegisterModule(leastBusy{})
 })
 
-// registerNetwork makes Caddy's servers listen on the agent's sockets; load,
-// which holds the lock, is what calls the function.
+// registerNetwork makes Caddy's server listen on the agent's sockets; start, which
+// holds the lock, is what calls the function.
 func (e *edges) registerNetwork() {
-	caddy.RegisterNetwork(network, func(_ context.Context, _, host, _ string, _ uint, _ net.ListenConfig) (any, error) {
-		return e.view(host)
+	caddy.RegisterNetwork(network, func(context.Context, string, string, string, uint, net.ListenConfig) (any, error) {
+		return e.front, nil
 	})
 }
 
 // edgeHandler answers the requests of an entry with the maintenance page, or
 // sends them on their way, and counts how they end.
-type edgeHandler struct {
-	Edge string `json:"edge"`
-}
+type edgeHandler struct{}
 
 // CaddyModule implements caddy.Module.
 func (edgeHandler) CaddyModule() caddy.ModuleInfo {
@@ -54,18 +52,18 @@ func (edgeHandler) CaddyModule() caddy.ModuleInfo {
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
-func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := registry.Load()
-	edge, came := now.edges[h.Edge], time.Now()
+	edge, came := now.entryOf(r), time.Now()
 	p := now.traffic.began(w)
 	defer func() { p.ended() }()
 	if edge.Maintenance != nil {
-		now.access.add(h.Edge, r, came, http.StatusServiceUnavailable, "maintenance")
+		now.access.add(edge.Name, r, came, http.StatusServiceUnavailable, "maintenance")
 		return edge.closed(w)
 	}
 	pools := now.pools(edge, r.URL.Path)
 	if pools == nil {
-		now.access.add(h.Edge, r, came, http.StatusNotFound, "")
+		now.access.add(edge.Name, r, came, http.StatusNotFound, "")
 		http.NotFound(w, r)
 		return nil
 	}
@@ -83,8 +81,16 @@ func (h edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	for _, node := range []string{edge.Node, t.node} {
 		now.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
 	}
-	now.access.add(h.Edge, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
+	now.access.add(edge.Name, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
 	return err
+}
+
+// entryOf is the entry at which a request came in.
+func (g *registered) entryOf(r *http.Request) Edge {
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return g.entries[a.String()]
+	}
+	return Edge{}
 }
 
 // closed answers with the maintenance page.

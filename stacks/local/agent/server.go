@@ -162,7 +162,8 @@ type message struct {
 	Done    bool        `json:"done,omitempty"`
 	Error   string      `json:"error,omitempty"`
 	Start   *StartError `json:"start,omitempty"`
-	Port    int         `json:"port,omitempty"` // of a PortTakenError
+	Host    string      `json:"host,omitempty"` // of a PortTakenError, as is Port
+	Port    int         `json:"port,omitempty"`
 }
 
 func (a *Agent) handler() http.Handler {
@@ -236,7 +237,7 @@ func streamReady(w http.ResponseWriter, r *http.Request, body any, do func(waiti
 	_ = errors.As(err, &m.Start)
 	var taken *PortTakenError
 	if errors.As(err, &taken) {
-		m.Port = taken.Port
+		m.Host, m.Port = taken.Host, taken.Port
 	}
 	send(m)
 }

@@ -16,7 +16,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -71,7 +73,8 @@ type Edge struct {
 	Name string `json:"name"`
 	Node string `json:"node"`
 	Kind string `json:"kind"`           // entry, static, load-balancer
-	Port int    `json:"port,omitempty"` // on 127.0.0.1; a load balancer is reached through an entry
+	Host string `json:"host,omitempty"` // an address of loopback; empty: 127.0.0.1
+	Port int    `json:"port,omitempty"` // a load balancer has none: it is reached through an entry
 	Tag  string `json:"tag,omitempty"`  // as that of a process
 
 	Routes      []Route      `json:"routes,omitempty"`      // of an entry
@@ -80,6 +83,17 @@ type Edge struct {
 	Prefix      string       `json:"prefix,omitempty"`      // stripped from paths below Root
 	Maintenance *Maintenance `json:"maintenance,omitempty"` // set: answers everything
 }
+
+// ip is the address that the edge listens on.
+func (e Edge) ip() net.IP {
+	if e.Host == "" {
+		return net.IPv4(127, 0, 0, 1)
+	}
+	return net.ParseIP(e.Host)
+}
+
+// address is where the edge is reached.
+func (e Edge) address() string { return net.JoinHostPort(e.ip().String(), strconv.Itoa(e.Port)) }
 
 // Route sends paths that start with Path to the healthy ones among the processes
 // of the node To, to the edge of that node, or on to that load balancer.
