@@ -16,21 +16,22 @@ const module = "github.com/scale-levels/scale/"
 // The arrows of the house: which packages may import what. A package that is not
 // named here may import nothing of ours.
 var arrows = map[string][]string{
-	"":                   {"cmd"},
-	"cmd":                {"tui", "stacks", "stacks/engine", "stacks/local", "stacks/aws", "stacks/rehearsal", "levels", "templates", "internal", "examples/guestbook/app"},
-	"tui":                {"tui", "levels", "internal/plan", "internal/view"},
-	"stacks":             {"stacks/engine", "stacks/rehearsal", "levels", "internal/topology", "internal/config", "internal/plan", "internal/fault"},
-	"stacks/engine":      {"internal/plan", "internal/fault"},
-	"stacks/aws":         {"stacks/engine", "stacks/rehearsal", "stacks/aws/program", "internal/plan", "internal/topology"},
-	"stacks/aws/program": {"internal/topology"},
-	"stacks/bucket":      {"stacks/engine", "internal/plan"},
-	"stacks/local":       {"stacks/engine", "stacks/rehearsal", "stacks/local/agent", "internal/plan", "internal/topology", "templates"},
-	"stacks/local/agent": {},
-	"stacks/rehearsal":   {"stacks/engine", "internal/plan", "internal/topology"},
-	"stacks/contract":    {},
-	"levels":             {"internal/topology", "internal/config"},
-	"internal/view":      {"internal/plan", "levels"},
-	"examples/guestbook": {"examples/guestbook/app"},
+	"":                       {"cmd"},
+	"cmd":                    {"tui", "stacks", "stacks/engine", "stacks/local", "stacks/aws", "stacks/rehearsal", "levels", "templates", "internal", "examples/guestbook/app"},
+	"tui":                    {"tui", "levels", "internal/plan", "internal/view"},
+	"stacks":                 {"stacks/engine", "stacks/rehearsal", "levels", "internal/topology", "internal/config", "internal/plan", "internal/fault"},
+	"stacks/engine":          {"internal/plan", "internal/fault"},
+	"stacks/aws":             {"stacks/engine", "stacks/rehearsal", "stacks/aws/program", "internal/plan", "internal/topology"},
+	"stacks/aws/program":     {"internal/topology"},
+	"stacks/bucket":          {"stacks/engine", "internal/plan"},
+	"stacks/local":           {"stacks/engine", "stacks/rehearsal", "stacks/local/agent", "internal/plan", "internal/topology", "templates"},
+	"stacks/local/agent":     {"stacks/local/httpcache"},
+	"stacks/local/httpcache": {},
+	"stacks/rehearsal":       {"stacks/engine", "internal/plan", "internal/topology"},
+	"stacks/contract":        {},
+	"levels":                 {"internal/topology", "internal/config"},
+	"internal/view":          {"internal/plan", "levels"},
+	"examples/guestbook":     {"examples/guestbook/app"},
 }
 
 // only says which packages alone may import a path, or what begins with it.
