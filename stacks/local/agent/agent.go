@@ -41,7 +41,7 @@ type Agent struct {
 func newAgent(d Dirs, k Key, build string, log io.Writer) *Agent {
 	a := &Agent{dirs: d, key: k, build: build, since: time.Now(), log: slog.New(slog.NewTextHandler(log, nil)),
 		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{}), starts: make(chan struct{}, 1)}
-	a.edges = newEdges(d, a.upstreams)
+	a.edges = newEdges(d, a.upstreams, a.healthy)
 	a.edges.registerNetwork()
 	return a
 }
@@ -74,6 +74,25 @@ func (a *Agent) upstreams(node string) []string {
 	}
 	slices.Sort(addrs)
 	return addrs
+}
+
+// healthy reports whether any instance or edge of a node is.
+func (a *Agent) healthy(node string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.procs {
+		if s.spec.Node == node && !s.spec.Once {
+			if c := s.component(); c.State == Running && c.Healthy {
+				return true
+			}
+		}
+	}
+	for _, e := range a.specs {
+		if e.Node == node && e.Kind == "static" {
+			return true
+		}
+	}
+	return false
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

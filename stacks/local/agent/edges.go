@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/scale-levels/scale/stacks/local/httpcache"
 )
 
 // edges are the parts that take requests: entries, on sockets that the agent opened
@@ -26,14 +28,16 @@ import (
 // handlers from the registry at each request: Caddy's own configuration never changes,
 // since a reload of it can drop a connection.
 type edges struct {
-	mu        sync.Mutex
-	listeners map[string]*net.TCPListener
-	wanted    map[string]Edge
-	serving   map[string]func() // ends the serving of an edge, once what it does is done
-	front     *front            // nil until Caddy runs
-	traffic   traffic
-	balancer  *balancer
-	access    *accessLog
+	mu       sync.Mutex
+	sockets  map[string]socket // by the edge's name; of a name server there are two
+	wanted   map[string]Edge
+	serving  map[string]func() // ends the serving of an edge, once what it does is done
+	front    *front            // nil until Caddy runs
+	links    map[string]*link
+	stores   map[string]*httpcache.Cache // of the CDN's edges
+	traffic  traffic
+	balancer *balancer
+	access   *accessLog
 }
 
 // registry is what the handlers read. Caddy's modules are global to the process,
@@ -46,15 +50,18 @@ type registered struct {
 	balancers map[string]Edge // by node
 	// upstreams are the addresses that take requests for a node.
 	upstreams func(node string) []string
+	healthy   func(node string) bool
+	stores    map[string]*httpcache.Cache // by the entry that they stand in front of
 	traffic   *traffic
 	balancer  *balancer
 	access    *accessLog
 }
 
-func newEdges(d Dirs, upstreams func(node string) []string) *edges {
+func newEdges(d Dirs, upstreams func(node string) []string, healthy func(node string) bool) *edges {
 	registerModules()
-	e := &edges{access: newAccessLog(d), listeners: map[string]*net.TCPListener{}, wanted: map[string]Edge{}, serving: map[string]func(){}, balancer: newBalancer()}
-	registry.Store(&registered{upstreams: upstreams, traffic: &e.traffic, balancer: e.balancer, access: e.access})
+	e := &edges{access: newAccessLog(d), sockets: map[string]socket{}, wanted: map[string]Edge{}, serving: map[string]func(){},
+		links: map[string]*link{}, stores: map[string]*httpcache.Cache{}, balancer: newBalancer()}
+	registry.Store(&registered{upstreams: upstreams, healthy: healthy, traffic: &e.traffic, balancer: e.balancer, access: e.access})
 	return e
 }
 
@@ -70,14 +77,39 @@ func (e *PortTakenError) Error() string {
 }
 func (e *PortTakenError) Unwrap() error { return e.Err }
 
-// listen opens a port of loopback. Go sets SO_REUSEADDR only, never SO_REUSEPORT,
-// with which two programs would share a port unnoticed.
-func listen(edge Edge) (*net.TCPListener, error) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: edge.ip(), Port: edge.Port})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, &PortTakenError{edge.ip().String(), edge.Port, err}
+// socket is what the agent opened and a successor gets.
+type socket interface {
+	File() (*os.File, error)
+	Close() error
+}
+
+// udp is what is added to an edge's name for its other socket.
+const udp = "/udp"
+
+// listen opens the port of an edge: TCP, and UDP for a name server. Go sets
+// SO_REUSEADDR only, never SO_REUSEPORT, with which two programs would share a port
+// unnoticed.
+func (e *edges) listen(edge Edge) error {
+	taken := func(err error) error {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return &PortTakenError{edge.ip().String(), edge.Port, err}
+		}
+		return err
 	}
-	return l, err
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: edge.ip(), Port: edge.Port})
+	if err != nil {
+		return taken(err)
+	}
+	if edge.Kind == "dns" {
+		u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: edge.ip(), Port: edge.Port})
+		if err != nil {
+			l.Close()
+			return taken(err)
+		}
+		e.sockets[edge.Name+udp] = u
+	}
+	e.sockets[edge.Name] = l
+	return nil
 }
 
 // put makes edges as wanted, all of them or none.
@@ -89,20 +121,26 @@ func (e *edges) put(edges ...Edge) error {
 			continue
 		}
 		old, had := e.wanted[edge.Name]
-		if l := e.listeners[edge.Name]; l == nil || had && old.address() != edge.address() {
-			fresh, err := listen(edge)
-			if err != nil {
+		if s := e.sockets[edge.Name]; s == nil {
+			if err := e.listen(edge); err != nil {
 				return err
 			}
-			if l != nil {
-				e.end(edge.Name)
+		} else if had && old.address() != edge.address() {
+			was := e.serving[edge.Name]
+			other := e.sockets[edge.Name+udp]
+			if err := e.listen(edge); err != nil {
+				return err
 			}
-			e.listeners[edge.Name] = fresh
+			endServing(was, s, other)
+			delete(e.serving, edge.Name)
 		}
 	}
 	moved := false
 	for _, edge := range edges {
-		moved = moved || edge.Kind != "static"
+		moved = moved || edge.Kind == "entry" || edge.Kind == "load-balancer"
+		if edge.Kind == "cdn" {
+			e.putStore(edge, e.wanted[edge.Name])
+		}
 		e.wanted[edge.Name] = edge
 	}
 	e.publish()
@@ -119,6 +157,9 @@ func (e *edges) put(edges ...Edge) error {
 
 // serve begins to serve an edge that is not served yet.
 func (e *edges) serve(edge Edge) error {
+	if l := e.links[edge.Name]; l != nil {
+		return l.become(edge)
+	}
 	if e.serving[edge.Name] != nil || edge.Port == 0 {
 		return nil
 	}
@@ -129,6 +170,20 @@ func (e *edges) serve(edge Edge) error {
 	switch edge.Kind {
 	case "static":
 		e.serving[edge.Name] = e.serveStatic(edge, l)
+	case "link":
+		way, err := newLink(edge, &e.traffic.streams)
+		if err != nil {
+			return err
+		}
+		e.links[edge.Name] = way
+		go way.serve(l) // until it is closed
+		e.serving[edge.Name] = func() { l.Close(); way.end() }
+	case "dns":
+		u, err := e.packets(edge.Name)
+		if err != nil {
+			return err
+		}
+		e.serving[edge.Name] = serveName(edge.Name, u, l)
 	default:
 		if err := e.start(); err != nil {
 			return err
@@ -155,24 +210,29 @@ func (e *edges) serveStatic(edge Edge, l net.Listener) (end func()) {
 
 // end stops serving an edge and gives its port up.
 func (e *edges) end(name string) {
-	if end := e.serving[name]; end != nil {
-		end()
-		delete(e.serving, name)
+	endServing(e.serving[name], e.sockets[name], e.sockets[name+udp])
+	delete(e.serving, name)
+	delete(e.links, name)
+	delete(e.stores, name)
+	delete(e.sockets, name)
+	delete(e.sockets, name+udp)
+}
+
+func endServing(serving func(), sockets ...socket) {
+	if serving != nil {
+		serving()
 	}
-	if l := e.listeners[name]; l != nil {
-		l.Close()
-		delete(e.listeners, name)
+	for _, s := range sockets {
+		if s != nil {
+			s.Close()
+		}
 	}
 }
 
 // view is a server's own duplicate of a socket: closing one closes neither the
 // agent's nor another server's, and what waits in the queue is not lost.
 func (e *edges) view(name string) (net.Listener, error) {
-	l := e.listeners[name]
-	if l == nil {
-		return nil, errors.New("no listener for " + name)
-	}
-	f, err := l.File()
+	f, err := e.duplicate(name)
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +244,29 @@ func (e *edges) view(name string) (net.Listener, error) {
 	return e.traffic.listener(d.(*net.TCPListener)), nil
 }
 
-// adopt takes over a listener from the agent before this one.
-func (e *edges) adopt(name string, l *net.TCPListener) {
+// packets is view for a socket of datagrams.
+func (e *edges) packets(name string) (net.PacketConn, error) {
+	f, err := e.duplicate(name + udp)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FilePacketConn(f)
+}
+
+func (e *edges) duplicate(name string) (*os.File, error) {
+	s := e.sockets[name]
+	if s == nil {
+		return nil, errors.New("no socket for " + name)
+	}
+	return s.File()
+}
+
+// adopt takes over a socket from the agent before this one.
+func (e *edges) adopt(name string, s socket) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.listeners[name] = l
+	e.sockets[name] = s
 }
 
 func (e *edges) remove(name string) error {
@@ -228,14 +306,15 @@ func (e *edges) closeNow() error {
 		}
 	}
 	e.traffic.emptied()
-	for name := range e.listeners {
+	for name := range e.wanted {
 		e.end(name)
 	}
 	return err
 }
 
 func (e *edges) publish() {
-	r := &registered{map[string]Edge{}, map[string]Edge{}, map[string]Edge{}, registry.Load().upstreams, &e.traffic, e.balancer, e.access}
+	r := &registered{edges: map[string]Edge{}, entries: map[string]Edge{}, balancers: map[string]Edge{}, stores: map[string]*httpcache.Cache{},
+		upstreams: registry.Load().upstreams, healthy: registry.Load().healthy, traffic: &e.traffic, balancer: e.balancer, access: e.access}
 	for k, v := range e.wanted {
 		v.Routes, v.Rules = slices.Clone(v.Routes), slices.Clone(v.Rules)
 		// The longest prefix first, so that the first match is the right one.
@@ -247,6 +326,8 @@ func (e *edges) publish() {
 			r.balancers[v.Node] = v
 		case "entry":
 			r.entries[v.address()] = v
+		case "cdn":
+			r.stores[v.Front] = e.stores[k]
 		}
 	}
 	registry.Store(r)

@@ -61,13 +61,35 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		now.access.add(edge.Name, r, came, http.StatusServiceUnavailable, "maintenance")
 		return edge.closed(w)
 	}
-	pools := now.pools(edge, r.URL.Path)
+	origin := func(w http.ResponseWriter, r *http.Request) error {
+		return now.forward(w, r, edge, p, came, next)
+	}
+	store := now.stores[edge.Node]
+	if store == nil || r.Header.Get(ColorHeader) != "" { // who names a colour wants that one's answer
+		return origin(w, r)
+	}
+	r = refreshes(r)
+	asked := false
+	err := store.Serve(w, r, func(w http.ResponseWriter, r *http.Request) error {
+		asked = true
+		return origin(w, r)
+	})
+	if !asked && err == nil {
+		now.balancer.meter(edge.Node).count(time.Now(), false)
+		now.access.add(edge.Name, r, came, http.StatusOK, "cdn")
+	}
+	return err
+}
+
+// forward sends a request to who is behind an entry.
+func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, p *passage, came time.Time, next caddyhttp.Handler) error {
+	pools := g.pools(edge, r.URL.Path)
 	if pools == nil {
-		now.access.add(edge.Name, r, came, http.StatusNotFound, "")
+		g.access.add(edge.Name, r, came, http.StatusNotFound, "")
 		http.NotFound(w, r)
 		return nil
 	}
-	t := newTrip(now.balancer, now.upstreams, pools, r)
+	t := newTrip(g.balancer, g.upstreams, pools, r)
 	caddyhttp.SetVar(r.Context(), tripVar, t)
 	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p}
 	err := next.ServeHTTP(a, r)
@@ -79,9 +101,9 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	}
 	t.leave(false)
 	for _, node := range []string{edge.Node, t.node} {
-		now.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
+		g.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
 	}
-	now.access.add(edge.Name, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
+	g.access.add(edge.Name, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,7 +79,7 @@ func (a *Agent) sendListeners(conn *net.UnixConn) error {
 	defer a.edges.mu.Unlock()
 	var names []string
 	var fds []int
-	for name, l := range a.edges.listeners {
+	for name, l := range a.edges.sockets {
 		f, err := l.File()
 		if err != nil {
 			return err
@@ -156,12 +157,27 @@ func (a *Agent) receiveListeners(conn *net.UnixConn) error {
 	}
 	for i, fd := range fds {
 		f := os.NewFile(uintptr(fd), names[i])
-		l, err := net.FileListener(f)
+		s, err := socketOf(f, names[i])
 		f.Close()
 		if err != nil {
 			return err
 		}
-		a.edges.adopt(names[i], l.(*net.TCPListener))
+		a.edges.adopt(names[i], s)
 	}
 	return nil
+}
+
+func socketOf(f *os.File, name string) (socket, error) {
+	if strings.HasSuffix(name, udp) {
+		c, err := net.FilePacketConn(f)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.UDPConn), nil
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }

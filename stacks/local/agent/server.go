@@ -198,6 +198,9 @@ func (a *Agent) handler() http.Handler {
 	m.HandleFunc("DELETE /v1/edges/{name}", func(w http.ResponseWriter, r *http.Request) {
 		stream(w, r, nil, func(func(string)) error { return a.DeleteEdge(r.PathValue("name")) })
 	})
+	m.HandleFunc("POST /v1/purge", func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(a.Purge(r.URL.Query().Get("path"))) // whoever asked is gone: nobody to tell
+	})
 	m.HandleFunc("POST /v1/handover", func(w http.ResponseWriter, r *http.Request) {
 		stream(w, r, nil, func(func(string)) error { return a.handOver() })
 	})

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/scale-levels/scale/stacks/local/httpcache"
 )
 
 // Process is a component that is a process of its own.
@@ -68,11 +70,12 @@ func (p Process) Digest() string {
 }
 
 // Edge is a part that takes requests and that the agent holds itself: an HTTP
-// server, or a load balancer behind one.
+// server, a load balancer behind one or a CDN's edge before it; a link between regions;
+// a name server.
 type Edge struct {
 	Name string `json:"name"`
 	Node string `json:"node"`
-	Kind string `json:"kind"`           // entry, static, load-balancer
+	Kind string `json:"kind"`           // entry, static, load-balancer, cdn, link, dns
 	Host string `json:"host,omitempty"` // an address of loopback; empty: 127.0.0.1
 	Port int    `json:"port,omitempty"` // a load balancer has none: it is reached through an entry
 	Tag  string `json:"tag,omitempty"`  // as that of a process
@@ -82,6 +85,12 @@ type Edge struct {
 	Root        string       `json:"root,omitempty"`        // of a static server: a directory
 	Prefix      string       `json:"prefix,omitempty"`      // stripped from paths below Root
 	Maintenance *Maintenance `json:"maintenance,omitempty"` // set: answers everything
+
+	Front   string        `json:"front,omitempty"`   // of a CDN's edge: the entry's node that it stands in front of
+	Release string        `json:"release,omitempty"` // of a CDN's edge: that of the files under Prefix
+	To      string        `json:"to,omitempty"`      // of a link: the address that it leads to
+	RTT     time.Duration `json:"rtt,omitempty"`     // of a link: what a round trip takes
+	Zone    *Zone         `json:"zone,omitempty"`    // of a name server
 }
 
 // ip is the address that the edge listens on.
@@ -154,6 +163,8 @@ type Status struct {
 	Since      time.Time   `json:"since"`
 	Adopted    int         `json:"adopted"` // processes that ran when the agent started
 	Components []Component `json:"components"`
+	// Stores of the CDN's edges, by the edge.
+	Stores map[string]httpcache.Stats `json:"stores,omitempty"`
 	// Traffic by node, of entries and of what is behind them.
 	Traffic map[string]Traffic `json:"traffic,omitempty"`
 }

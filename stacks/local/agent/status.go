@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/scale-levels/scale/stacks/local/httpcache"
 )
 
 // Status says how everything stands.
@@ -25,11 +27,35 @@ func (a *Agent) Status() Status {
 		case e.Kind == "load-balancer":
 			c.Detail = shares(e.Rules)
 		}
+		a.edges.describe(e, &c)
 		st.Components = append(st.Components, c)
 	}
 	slices.SortFunc(st.Components, func(x, y Component) int { return strings.Compare(x.Name, y.Name) })
-	st.Traffic = a.traffic(st.Components)
+	st.Traffic, st.Stores = a.traffic(st.Components), a.edges.stored()
 	return st
+}
+
+// describe adds what only the edge itself knows.
+func (e *edges) describe(edge Edge, c *Component) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.links[edge.Name]; l != nil {
+		c.Detail = l.detail()
+	}
+	if s := e.stores[edge.Name]; s != nil {
+		c.Detail = s.Stats().String()
+	}
+}
+
+// stored is what goes on in the stores of the CDN's edges.
+func (e *edges) stored() map[string]httpcache.Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := map[string]httpcache.Stats{}
+	for name, s := range e.stores {
+		all[name] = s.Stats()
+	}
+	return all
 }
 
 // shares tells what a load balancer sends where: "web-blue-use1-g1 90, web-green-use1-g1 10".

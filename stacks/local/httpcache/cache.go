@@ -9,6 +9,7 @@ package httpcache
 
 import (
 	"container/list"
+	"fmt"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -50,6 +51,15 @@ func (s Stats) Ratio() (float64, bool) {
 		return 0, false
 	}
 	return float64(s.Hits+s.Revalidated) / float64(n), true
+}
+
+// String tells them in a line: "hits 93 % of 120, 14 objects, 120 kB".
+func (s Stats) String() string {
+	what := "not asked yet"
+	if ratio, ok := s.Ratio(); ok {
+		what = fmt.Sprintf("hits %.0f %% of %d", 100*ratio, s.Hits+s.Revalidated+s.Misses)
+	}
+	return fmt.Sprintf("%s, %d objects, %d kB", what, s.Objects, s.Bytes>>10)
 }
 
 // Options of a cache.
