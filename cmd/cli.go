@@ -160,6 +160,7 @@ func builtin(env, target string) (config.App, error) {
 		}},
 		Static:   &config.Static{Route: "/"},
 		Database: &config.Database{},
+		Regions:  []string{"us-east-1", "eu-west-1"}, // the second from level 3 on
 	}
 	if env != "" && !config.ValidName(env) {
 		return config.App{}, &usageError{"--env " + env + " is not allowed", config.NameHint}
@@ -266,7 +267,7 @@ func here(home stacks.Home, a config.App) (localTarget, error) {
 		return nil, err
 	}
 	root := home.Root(a.Name, a.Env)
-	return newLocal(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public()})
+	return newLocal(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public(), Domain: a.Domain})
 }
 
 // passphrase is what opens the environment's secrets: a passphrase, or a key that seals

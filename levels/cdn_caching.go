@@ -39,7 +39,7 @@ func cdnCaching() Level {
 			{"Which region answers whom?", "The one with the least latency. By place where the law wants it, by weight to try a region out."},
 			{"When is it time for level 4?", "When reads from distant regions wait for the database at home more often than the cache can help."},
 		},
-		Targets: []string{"aws"},
+		Targets: []string{"local", "aws"},
 		build:   buildCDNCaching,
 	}
 }

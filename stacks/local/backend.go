@@ -72,7 +72,7 @@ func (p *program) environment(n topology.Node, port int) pulumi.Map {
 		env[k] = p.secret(SecretKey(n.Backend.Service, k))
 	}
 	for _, db := range p.t.LinkedFrom(n.ID, topology.Database) {
-		u := pulumi.ToSecret(pulumi.String(databaseURL(portOf(p.pins, db.ID), appUser, p.pins[passwordKey(db.ID, appUser)], appName)))
+		u := pulumi.ToSecret(pulumi.String(databaseURL(portFrom(p.pins, n.Region, db), appUser, p.pins[passwordKey(db.ID, appUser)], appName)))
 		env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = u, u // the leader reads too, until there are replicas
 	}
 	p.storeEnvironment(n, env)

@@ -43,8 +43,11 @@ func (p *program) database(n topology.Node, c pulumi.Resource) error {
 		"adminPassword": p.secret(passwordKey(n.ID, admin)),
 		"user":          pulumi.String(appUser), "database": pulumi.String(appName), "password": p.secret(passwordKey(n.ID, appUser)),
 	}, c, []pulumi.Resource{data})
+	if err != nil {
+		return err
+	}
 	p.made[n.ID] = append(p.made[n.ID], server)
-	return err
+	return p.private(n, c)
 }
 
 // databaseURL is what an application connects with.

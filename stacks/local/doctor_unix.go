@@ -15,7 +15,8 @@ import (
 // Doctor looks for what the local target needs, changing nothing.
 func (l *Local) Doctor() []Finding {
 	return []Finding{l.seePostgres(), l.seeUser(), l.seeHome(), l.seeAgent(),
-		seeStore("file store", "files: true", findFileStore), seeStore("session store", "sessions: true", findSessionStore)}
+		seeStore("file store", "'files: true'", findFileStore),
+		seeStore("cache and session store", "level 3 and above, or 'sessions: true'", func() (string, error) { return findRedis("the cache") })}
 }
 
 // seeStore looks for a program that only a setting asks for: that it is missing is
@@ -25,7 +26,7 @@ func seeStore(name, setting string, find func() (string, error)) Finding {
 	program, err := find()
 	if err != nil {
 		f = f.Bad(err)
-		f.What = "not installed; only '" + setting + "' needs it"
+		f.What = "not installed; only " + setting + " needs it"
 		return f
 	}
 	f.What = program

@@ -22,17 +22,26 @@ func (p *program) entry(n topology.Node, c pulumi.Resource) error {
 		routes = append(routes, pulumi.Map{"path": pulumi.String(r.Path), "to": pulumi.String(r.To)})
 	}
 	in := pulumi.Map{"node": pulumi.String(n.ID), "port": pulumi.Int(portOf(p.pins, n.ID)), "routes": routes}
+	if host := address(p.pins, n.Region, n.Region); host != "127.0.0.1" {
+		in["host"] = pulumi.String(host)
+	}
 	if m := n.Entry.Maintenance; m != nil {
 		in["maintenance"] = pulumi.Map{"page": pulumi.String(m.Page), "retryAfter": pulumi.Int(m.RetryAfter)}
 	}
 	e, err := p.resource(typeEntry, n.ID, in, c, p.behind(n.ID))
+	if err != nil {
+		return err
+	}
 	p.made[n.ID] = append(p.made[n.ID], e)
-	return err
+	return p.public(n, c)
 }
 
 func (l *Local) putEntry(ctx context.Context, r engine.Request) error {
 	in := r.Inputs
-	e := agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "entry", Port: int(in["port"].NumberValue()), Tag: tag(r)}
+	e := agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "entry", Port: integer(in["port"]), Tag: tag(r)}
+	if h := in["host"]; h.IsString() {
+		e.Host = h.StringValue()
+	}
 	for _, v := range in["routes"].ArrayValue() {
 		o := v.ObjectValue()
 		e.Routes = append(e.Routes, agent.Route{Path: o["path"].StringValue(), To: o["to"].StringValue()})
@@ -44,11 +53,7 @@ func (l *Local) putEntry(ctx context.Context, r engine.Request) error {
 		}
 		e.Maintenance = &agent.Maintenance{Page: page, RetryAfter: int(m.ObjectValue()["retryAfter"].NumberValue())}
 	}
-	c, err := l.running(ctx)
-	if err != nil {
-		return err
-	}
-	return c.PutEdge(ctx, e)
+	return l.putEdge(ctx, e)
 }
 
 // balancer is the load balancer behind the entry: rules and weights, which the
@@ -78,11 +83,7 @@ func (l *Local) putBalancer(ctx context.Context, r engine.Request) error {
 		}
 		e.Rules = append(e.Rules, rule)
 	}
-	c, err := l.running(ctx)
-	if err != nil {
-		return err
-	}
-	return c.PutEdge(ctx, e)
+	return l.putEdge(ctx, e)
 }
 
 // maintenancePage is the project's own page, or ours.

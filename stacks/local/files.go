@@ -38,20 +38,26 @@ func (p *program) fileStore(n topology.Node, c pulumi.Resource) error {
 		"node": pulumi.String(n.ID), "data": data.Path, "port": pulumi.Int(portOf(p.pins, n.ID)), "bucket": pulumi.String(bucket),
 		"access": pulumi.String(appUser), "secret": p.secret(passwordKey(n.ID, appUser)),
 	}, c, []pulumi.Resource{data})
+	if err != nil {
+		return err
+	}
 	p.made[n.ID] = append(p.made[n.ID], s)
-	return err
+	return p.private(n, c)
 }
 
 // storeEnvironment tells a backend of the stores that it has links to.
 func (p *program) storeEnvironment(n topology.Node, env pulumi.Map) {
 	for _, f := range p.t.LinkedFrom(n.ID, topology.Files) {
 		env["FILES_BUCKET"] = pulumi.String(bucket)
-		env["AWS_ENDPOINT_URL_S3"] = pulumi.String(fmt.Sprintf("http://127.0.0.1:%d", portOf(p.pins, f.ID)))
+		env["AWS_ENDPOINT_URL_S3"] = pulumi.String(fmt.Sprintf("http://127.0.0.1:%d", portFrom(p.pins, n.Region, f)))
 		env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = pulumi.String(f.Region), pulumi.String(f.Region)
 		env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = pulumi.String(appUser), p.secret(passwordKey(f.ID, appUser))
 	}
 	for _, s := range p.t.LinkedFrom(n.ID, topology.Sessions) {
-		env["SESSION_URL"] = pulumi.ToSecret(pulumi.String(sessionURL(portOf(p.pins, s.ID), p.pins[passwordKey(s.ID, appUser)])))
+		env["SESSION_URL"] = pulumi.ToSecret(pulumi.String(redisURL(portFrom(p.pins, n.Region, s), p.pins[passwordKey(s.ID, appUser)])))
+	}
+	for _, s := range p.t.LinkedFrom(n.ID, topology.Cache) {
+		env["CACHE_URL"] = pulumi.ToSecret(pulumi.String(redisURL(portOf(p.pins, s.ID), p.pins[passwordKey(s.ID, appUser)])))
 	}
 }
 
@@ -84,24 +90,22 @@ func findProgram(names ...string) (string, bool) {
 	return "", false
 }
 
-// storeProcess is what the processes of stores have in common: the program, as the
-// unprivileged user, in its directory.
-func storeProcess(r engine.Request, find func() (string, error)) (agent.Process, error) {
-	program, err := find()
-	if err != nil {
-		return agent.Process{}, err
-	}
-	u, err := unprivileged()
+// storeProcess is what the processes of stores have in common.
+func storeProcess(r engine.Request, program, dir string, u *agent.User) agent.Process {
 	return agent.Process{Name: r.Name, Node: r.Inputs["node"].StringValue(), Kind: "store", Argv: []string{program}, Env: ambient(),
-		Dir: r.Inputs["data"].StringValue(), User: u, Port: int(r.Inputs["port"].NumberValue()), Tag: tag(r),
-		StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second}, err
+		Dir: dir, User: u, Port: integer(r.Inputs["port"]), Tag: tag(r), StartTimeout: time.Minute, Stop: "TERM", StopTimeout: 10 * time.Second}
 }
 
 func (l *Local) putFileStore(ctx context.Context, r engine.Request) error {
-	p, err := storeProcess(r, findFileStore)
+	program, err := findFileStore()
 	if err != nil {
 		return err
 	}
+	u, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	p := storeProcess(r, program, r.Inputs["data"].StringValue(), u)
 	// A bucket is a directory; what a file system cannot keep of an object's
 	// description lies in another one beside it.
 	buckets, meta := filepath.Join(p.Dir, "buckets"), filepath.Join(p.Dir, "meta")

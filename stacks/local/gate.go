@@ -39,9 +39,15 @@ func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins
 
 // closed holds when the public address answers with the maintenance page.
 func (l *Local) closed(ctx context.Context, t topology.Topology, pins Pins, waiting func(string)) error {
-	return l.ask(ctx, l.URL(t, pins)+"/", waiting, "the maintenance page", func(r *http.Response) bool {
-		return r.StatusCode == http.StatusServiceUnavailable && r.Header.Get("Retry-After") != ""
-	})
+	for _, e := range t.OfKind(topology.Entry) {
+		err := l.ask(ctx, entryURL(t, pins, e.Region)+"/", waiting, "the maintenance page", func(r *http.Response) bool {
+			return r.StatusCode == http.StatusServiceUnavailable && r.Header.Get("Retry-After") != ""
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // answers holds when the public address answers the health path of every
@@ -55,13 +61,29 @@ func (l *Local) answers(ctx context.Context, t topology.Topology, pins Pins, wai
 		if !ok {
 			continue // the entry has no way to its health path: every instance answered it directly
 		}
-		url := l.URL(t, pins) + path
+		url := entryURL(t, pins, n.Region) + path
 		err := l.ask(ctx, url, waiting, "an answer", func(r *http.Response) bool { return r.StatusCode >= 200 && r.StatusCode < 400 })
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return l.named(ctx, t, pins, waiting)
+}
+
+// named holds when users of each region are led by the application's name to an entry.
+func (l *Local) named(ctx context.Context, t topology.Topology, pins Pins, waiting func(string)) error {
+	server := nameServer(t, pins)
+	if server == "" {
+		return nil
+	}
+	return l.until(ctx, waiting, func() (string, error) {
+		for _, r := range t.Regions {
+			if at, err := Lookup(ctx, server, l.domain(t), users(pins, r.Name)); err != nil || !at.IsValid() {
+				return fmt.Sprintf("the name %s leads users in %s nowhere (%v)", l.domain(t), r.Name, err), nil
+			}
+		}
+		return "", nil
+	})
 }
 
 // reachablePath is the health path of a backend, when the entry routes it there.
@@ -76,6 +98,9 @@ func reachablePath(t topology.Topology, b topology.Node) (string, bool) {
 	for _, e := range t.OfKind(topology.Entry) {
 		for _, r := range e.Entry.Routes {
 			lb, _ := t.Node(r.To)
+			if e.Region != b.Region {
+				continue
+			}
 			if lb.LoadBalancer == nil {
 				prefix(r.Path, r.To == b.ID)
 				continue
@@ -164,7 +189,6 @@ func (l *Local) steady(ctx context.Context, t topology.Topology, pins Pins, wait
 	if err != nil {
 		return err
 	}
-	before := agent.Counts{}
 	began, tick := time.Now(), time.NewTicker(50*time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -172,8 +196,9 @@ func (l *Local) steady(ctx context.Context, t topology.Topology, pins Pins, wait
 		if err != nil {
 			return err
 		}
+		before := map[string]agent.Counts{} // by region
 		for _, e := range t.OfKind(topology.Entry) {
-			before = st.Traffic[e.ID].Before
+			before[e.Region] = st.Traffic[e.ID].Before
 		}
 		enough := true
 		for _, n := range t.OfKind(topology.Backend) {
@@ -181,12 +206,12 @@ func (l *Local) steady(ctx context.Context, t topology.Topology, pins Pins, wait
 				continue
 			}
 			since := st.Traffic[n.ID].Since
-			if worse(before, since) {
-				return &worseError{n.ID, before, since, l.lastLines(n)}
+			if worse(before[n.Region], since) {
+				return &worseError{n.ID, before[n.Region], since, l.lastLines(n)}
 			}
 			if path, ok := reachablePath(t, n); ok && since.Requests < leastSeen {
 				enough = false
-				l.knock(ctx, l.URL(t, pins)+path, n.Backend.Color)
+				l.knock(ctx, entryURL(t, pins, n.Region)+path, n.Backend.Color)
 			}
 		}
 		if spent := time.Since(began); spent > watchFor && enough || spent > watchAtMost {

@@ -34,6 +34,7 @@ type Config struct {
 	Agent   []string // the command that runs the agent; " --takeover" is added to replace one
 	Build   string   // names the executable that Agent starts
 	Example fs.FS    // static files of the built-in example
+	Domain  string   // the application's name; empty: one of its own
 }
 
 // Local is the target of one environment.
@@ -204,7 +205,9 @@ func (l *Local) Preflight(t topology.Topology) error {
 		case n.Files != nil && !n.Stopped():
 			_, err = findFileStore()
 		case n.Sessions != nil && !n.Stopped():
-			_, err = findSessionStore()
+			_, err = findRedis(forSessions)
+		case n.Cache != nil:
+			_, err = findRedis(forCache)
 		case n.Backend != nil:
 			err = preflightBackend(n)
 		}
@@ -266,8 +269,16 @@ func (l *Local) quiet(ctx context.Context) error {
 
 // URL is the public address of a topology, "" when it has none.
 func (l *Local) URL(t topology.Topology, p Pins) string {
+	return entryURL(t, p, t.Home())
+}
+
+// entryURL is the address of a region's entry as its own users call it, "" when it has
+// none.
+func entryURL(t topology.Topology, p Pins, region string) string {
 	for _, n := range t.OfKind(topology.Entry) {
-		return fmt.Sprintf("http://127.0.0.1:%d", portOf(p, n.ID))
+		if n.Region == region {
+			return fmt.Sprintf("http://%s:%d", address(p, region, region), portOf(p, n.ID))
+		}
 	}
 	return ""
 }
@@ -299,9 +310,10 @@ func (l *Local) Live(_ context.Context, t topology.Topology, pins Pins, _ func(s
 // Program is the Pulumi program of a topology: a file of this package a kind of node.
 func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
-		p := &program{ctx: ctx, t: t, pins: pins, made: map[string][]pulumi.Resource{}}
+		p := &program{ctx: ctx, t: t, pins: pins, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
-		for _, kind := range []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Static, topology.Backend, topology.LoadBalancer, topology.Entry} {
+		for _, kind := range []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Cache, topology.Static, topology.Backend,
+			topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
 			for _, n := range t.OfKind(kind) {
 				if err := p.node(n); err != nil {
 					return fmt.Errorf("%s: %w", n.ID, err)
@@ -316,6 +328,10 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 			regions = append(regions, r.Name)
 		}
 		ctx.Export("regions", pulumi.ToStringArray(regions))
+		if at := nameServer(t, pins); at != "" {
+			ctx.Export("name", pulumi.String(l.domain(t)))
+			ctx.Export("nameServer", pulumi.String(at))
+		}
 		return nil
 	}
 }

@@ -10,6 +10,7 @@ type Config struct {
 	Agent   []string
 	Build   string
 	Example fs.FS
+	Domain  string
 }
 
 // ErrSystem says that processes in groups, adoption and handed-over listeners are of

@@ -45,6 +45,9 @@ func listening(t topology.Topology) []string {
 	var names []string
 	for _, n := range t.Nodes {
 		names = append(names, componentsOf(n)...)
+		for _, from := range crossings(t, n) {
+			names = append(names, linkName(n.ID, from))
+		}
 	}
 	return names
 }
@@ -62,7 +65,7 @@ func componentsOf(n topology.Node) []string {
 		for i := range n.Static.Servers {
 			names = append(names, staticServer(n.ID, i+1))
 		}
-	case n.Entry != nil, n.HoldsData() && !n.Stopped():
+	case n.Entry != nil, n.Cache != nil, n.DNS != nil, n.HoldsData() && !n.Stopped():
 		names = append(names, n.ID)
 	}
 	return names
@@ -79,6 +82,9 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 		}
 		pins[agentKey] = k.String()
 	}
+	if err := errors.Join(numberRegions(t, pins), addressable(t, pins)); err != nil {
+		return nil, err
+	}
 	for _, n := range t.OfKind(topology.Database) {
 		for _, user := range []string{admin, appUser} {
 			if k := passwordKey(n.ID, user); pins[k] == "" {
@@ -88,7 +94,7 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			}
 		}
 	}
-	for _, n := range slices.Concat(t.OfKind(topology.Files), t.OfKind(topology.Sessions)) {
+	for _, n := range slices.Concat(t.OfKind(topology.Files), t.OfKind(topology.Sessions), t.OfKind(topology.Cache)) {
 		if k := passwordKey(n.ID, appUser); pins[k] == "" {
 			if pins[k], err = password(); err != nil {
 				return nil, err
@@ -100,9 +106,18 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			l.claim(port) // one that another has claimed is known to be taken when it listens
 		}
 	}
-	for _, name := range listening(t) {
+	names := listening(t)
+	slices.SortStableFunc(names, func(a, b string) int { return rank(t, a) - rank(t, b) })
+	for _, name := range names {
 		n, isNode := t.Node(name)
 		entry := isNode && n.Kind == topology.Entry
+		if entry && n.Region != t.Home() {
+			// All entries have the public port: a name in the DNS has none of its own.
+			if err := l.share(t, pins, n); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		port := portOf(pins, name)
 		if entry && public != 0 {
 			port = public
@@ -112,7 +127,7 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			continue
 		}
 		if port != 0 && entry {
-			return nil, portTaken(port)
+			return nil, portTaken("127.0.0.1", port)
 		}
 		fresh, err := l.choose()
 		if err != nil {
@@ -124,6 +139,32 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 		}
 	}
 	return moved, nil
+}
+
+// rank puts the public address first: other entries have its port.
+func rank(t topology.Topology, name string) int {
+	if n, ok := t.Node(name); ok && n.Kind == topology.Entry && n.Region == t.Home() {
+		return 0
+	}
+	return 1
+}
+
+// share gives the entry of another region the port of home's, on an address of its own.
+func (l *Local) share(t topology.Topology, pins Pins, n topology.Node) error {
+	for _, home := range t.OfKind(topology.Entry) {
+		if home.Region != t.Home() {
+			continue
+		}
+		port := portOf(pins, home.ID)
+		if was := portOf(pins, n.ID); was != port || !l.runs(n.ID) {
+			host := address(pins, n.Region, n.Region)
+			if !freeAt(host, port) {
+				return portTaken(host, port)
+			}
+		}
+		pins[portKey(n.ID)] = strconv.Itoa(port)
+	}
+	return nil
 }
 
 // runs reports whether the component of that name is one of ours and listens now.
@@ -162,7 +203,7 @@ func (l *Local) claim(port int) bool {
 	if _, ours := l.claims[port]; ours {
 		return true
 	}
-	c, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2), Port: port})
+	c, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 255, 255, 254), Port: port})
 	if err != nil {
 		return !errors.Is(err, syscall.EADDRINUSE)
 	}
@@ -171,8 +212,10 @@ func (l *Local) claim(port int) bool {
 }
 
 // free tries a plain listener: one with SO_REUSEPORT would not notice another.
-func free(port int) bool {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+func free(port int) bool { return freeAt("127.0.0.1", port) }
+
+func freeAt(host string, port int) bool {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.ParseIP(host), Port: port})
 	if err != nil {
 		return false
 	}
@@ -180,9 +223,9 @@ func free(port int) bool {
 	return true
 }
 
-func portTaken(port int) error {
+func portTaken(host string, port int) error {
 	return &Error{
-		What: fmt.Sprintf("port %d, the public address, is taken by another program", port),
+		What: fmt.Sprintf("port %d of %s, the public address, is taken by another program", port, host),
 		Hint: fmt.Sprintf("end that program ('ss -ltnp sport = :%d' or 'lsof -i :%d' names it), or choose another with --port", port, port),
 	}
 }

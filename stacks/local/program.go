@@ -13,6 +13,8 @@ type program struct {
 	ctx  *pulumi.Context
 	t    topology.Topology
 	pins Pins
+	// domain is the application's name.
+	domain string
 	// made are the resources of each node, for those that depend on it.
 	made map[string][]pulumi.Resource
 }
@@ -32,6 +34,8 @@ func (p *program) node(n topology.Node) error {
 		return p.fileStore(n, c)
 	case topology.Sessions:
 		return p.sessionStore(n, c)
+	case topology.Cache:
+		return p.cache(n, c)
 	case topology.Static:
 		return p.static(n, c)
 	case topology.Backend:
@@ -40,6 +44,10 @@ func (p *program) node(n topology.Node) error {
 		return p.balancer(n, c)
 	case topology.Entry:
 		return p.entry(n, c)
+	case topology.CDN:
+		return p.cdn(n, c)
+	case topology.DNS:
+		return p.name(n, c)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package local
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
@@ -75,6 +76,14 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putFileStore(ctx, r)
 	case typeSessionStore:
 		return out, p.l.putSessionStore(ctx, r)
+	case typeCache:
+		return out, p.l.putCache(ctx, r)
+	case typeLink:
+		return out, p.l.putLink(ctx, r)
+	case typeCDNEdge:
+		return out, p.l.putCDNEdge(ctx, r)
+	case typeName:
+		return out, p.l.putName(ctx, r)
 	case typeStatic:
 		return out, p.l.putStatic(ctx, r)
 	case typeBalancer:
@@ -146,7 +155,9 @@ func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 	switch r.Type {
 	case typeStatic:
 		return p.l.deleteStatic(ctx, r.Name)
-	case typeEntry, typeBalancer:
+	case typeCache:
+		return errors.Join(c.DeleteProcess(ctx, r.Name), os.RemoveAll(p.l.cacheDir(r.Name)))
+	case typeEntry, typeBalancer, typeLink, typeCDNEdge, typeName:
 		return c.DeleteEdge(ctx, r.Name)
 	default:
 		return c.DeleteProcess(ctx, r.Name)

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -26,24 +25,29 @@ func (p *program) sessionStore(n topology.Node, c pulumi.Resource) error {
 	s, err := p.resource(typeSessionStore, n.ID, pulumi.Map{
 		"node": pulumi.String(n.ID), "data": data.Path, "port": pulumi.Int(portOf(p.pins, n.ID)), "password": p.secret(passwordKey(n.ID, appUser)),
 	}, c, []pulumi.Resource{data})
+	if err != nil {
+		return err
+	}
 	p.made[n.ID] = append(p.made[n.ID], s)
-	return err
+	return p.private(n, c)
 }
 
-// sessionURL is what an application connects with.
-func sessionURL(port int, password string) string {
+// redisURL is what an application connects with.
+func redisURL(port int, password string) string {
 	u := url.URL{Scheme: "redis", User: url.UserPassword(appUser, password), Host: fmt.Sprintf("127.0.0.1:%d", port), Path: "/0"}
 	return u.String()
 }
 
-// findSessionStore finds Valkey or Redis.
-func findSessionStore() (string, error) {
+// findRedis finds Valkey or Redis, for what it is needed for.
+func findRedis(needed string) (string, error) {
 	if f, ok := findProgram("valkey-server", "redis-server"); ok {
 		return f, nil
 	}
-	return "", &Error{What: "neither valkey-server nor redis-server, the session store behind 'sessions: true', is installed",
+	return "", &Error{What: "neither valkey-server nor redis-server, " + needed + ", is installed",
 		Hint: "'make tools' installs it without a server of its own; or: apt-get install redis-server, or: brew install valkey", Tool: true}
 }
+
+const forSessions = "the session store behind 'sessions: true'"
 
 // sessionConfig holds the password's digest, not the password. What is written
 // is on disk within a second; nothing is thrown away to make room. A process title
@@ -60,19 +64,19 @@ user %s on #%x ~* &* +@all -@admin
 `
 
 func (l *Local) putSessionStore(ctx context.Context, r engine.Request) error {
-	p, err := storeProcess(r, findSessionStore)
+	program, err := findRedis(forSessions)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(p.Dir, "server.conf")
-	text := fmt.Sprintf(sessionConfig, p.Port, p.Dir, appUser, sha256.Sum256([]byte(r.Inputs["password"].StringValue())))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	u, err := unprivileged()
+	if err != nil {
 		return err
 	}
-	if p.User != nil {
-		if err := os.Chown(file, int(p.User.UID), int(p.User.GID)); err != nil {
-			return err
-		}
+	p := storeProcess(r, program, r.Inputs["data"].StringValue(), u)
+	file := filepath.Join(p.Dir, "server.conf")
+	text := fmt.Sprintf(sessionConfig, p.Port, p.Dir, appUser, sha256.Sum256([]byte(r.Inputs["password"].StringValue())))
+	if err := writeFor(u, file, text); err != nil {
+		return err
 	}
 	p.Argv, p.Health = append(p.Argv, file), agent.Health{Redis: fmt.Sprintf("127.0.0.1:%d", p.Port)}
 	c, err := l.running(ctx)

@@ -63,11 +63,7 @@ func (l *Local) putStatic(ctx context.Context, r engine.Request) error {
 	if err := prune(base, release); err != nil {
 		return err
 	}
-	c, err := l.running(ctx)
-	if err != nil {
-		return err
-	}
-	return c.PutEdge(ctx, agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "static", Port: int(in["port"].NumberValue()), Tag: tag(r),
+	return l.putEdge(ctx, agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "static", Port: int(in["port"].NumberValue()), Tag: tag(r),
 		Root: filepath.Join(base, "current"), Prefix: in["prefix"].StringValue()})
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/scale-levels/scale/internal/plan"
@@ -18,36 +19,46 @@ import (
 // ones that should be there and are not are stopped.
 func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 	var cs []plan.Component
-	names := listening(t)
-	for _, n := range t.OfKind(topology.LoadBalancer) {
-		names = append(names, n.ID)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		c, ok := l.seen.Component(name)
-		n := nodeOf(t, name)
-		pc := plan.Component{Name: name, Node: or(c.Node, n.ID), Kind: string(n.Kind), State: agent.Stopped, Address: "behind the entry"}
-		if n.LoadBalancer == nil {
-			pc.Address = fmt.Sprintf("127.0.0.1:%d", portOf(pins, name))
-		}
-		if ok {
+	add := func(n topology.Node, name, kind, address string) {
+		pc := plan.Component{Name: name, Node: n.ID, Kind: kind, State: agent.Stopped, Address: address}
+		if c, ok := l.seen.Component(name); ok {
 			pc.State, pc.Healthy, pc.PID, pc.Restarts, pc.Detail = c.State, c.Healthy, c.PID, c.Restarts, c.Detail
 			since := c.Since.Truncate(time.Second)
 			pc.Since = &since
 		}
 		cs = append(cs, pc)
 	}
-	return cs
-}
-
-// nodeOf is the node that a component belongs to.
-func nodeOf(t topology.Topology, name string) topology.Node {
+	here := func(name string) string { return fmt.Sprintf("127.0.0.1:%d", portOf(pins, name)) }
 	for _, n := range t.Nodes {
-		if n.ID == name || slices.Contains(componentsOf(n), name) {
-			return n
+		switch {
+		case n.LoadBalancer != nil:
+			add(n, n.ID, string(n.Kind), "behind the entry")
+		case n.CDN != nil:
+			for _, origin := range n.CDN.Origins {
+				e, _ := t.Node(origin)
+				add(n, cdnEdge(n.ID, e.Region), string(n.Kind), "before "+origin)
+			}
+		case n.Entry != nil:
+			at := func(from string) string {
+				return fmt.Sprintf("%s:%d", address(pins, from, n.Region), portOf(pins, n.ID))
+			}
+			add(n, n.ID, string(n.Kind), at(n.Region))
+			for _, r := range t.Regions {
+				if r.Name != n.Region {
+					add(n, linkName(n.ID, r.Name), "link", at(r.Name))
+				}
+			}
+		default:
+			for _, name := range componentsOf(n) {
+				add(n, name, string(n.Kind), here(name))
+			}
+			for _, from := range crossings(t, n) {
+				add(n, linkName(n.ID, from), "link", here(linkName(n.ID, from)))
+			}
 		}
 	}
-	return topology.Node{}
+	slices.SortFunc(cs, func(a, b plan.Component) int { return strings.Compare(a.Name, b.Name) })
+	return cs
 }
 
 // Supervisor says what keeps the components running.

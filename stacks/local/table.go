@@ -19,6 +19,10 @@ const (
 	typeStatic        = "local:index:StaticServer"
 	typeBalancer      = "local:index:LoadBalancer"
 	typeEntry         = "local:index:Entry"
+	typeLink          = "local:index:Link"    // a way into another region, as long as it is there
+	typeCache         = "local:index:Cache"   // the Redis or Valkey server of a region
+	typeCDNEdge       = "local:index:CDNEdge" // in front of a region's entry
+	typeName          = "local:index:Name"    // the server of the application's name
 )
 
 const (
@@ -71,7 +75,23 @@ var Table = plan.Table{
 		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
 	},
 	typeEntry: {
-		Required: []string{"node", "port", "routes"}, Optional: []string{"maintenance"},
+		Required: []string{"node", "port", "routes"}, Optional: []string{"host", "maintenance"},
 		State: []string{running, stopped}, Create: 10 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
+	},
+	typeLink: {
+		Required: []string{"node", "from", "host", "port", "to", "roundTrip"},
+		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
+	},
+	typeCache: {
+		Required: []string{"node", "port", "size", "password"},
+		State:    []string{running, stopped}, Create: 50 * time.Millisecond, Update: 80 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typeCDNEdge: {
+		Required: []string{"node", "entry", "release", "prefix"},
+		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
+	},
+	typeName: {
+		Required: []string{"node", "name", "policy", "ttl", "port", "regions"},
+		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
 	},
 }

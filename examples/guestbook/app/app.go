@@ -39,6 +39,7 @@ type settings struct {
 	color             string
 	database, replica string
 	sessions          string
+	cache, strategy   string
 	serveStatic       bool
 }
 
@@ -47,7 +48,8 @@ func fromEnvironment() settings {
 		addr:  net.JoinHostPort(env("HOST", "127.0.0.1"), env("PORT", "8080")),
 		level: env("SCALE_LEVEL", "none"), region: env("SCALE_REGION", "here"), color: env("SCALE_COLOR", "none"),
 		database: os.Getenv("DATABASE_URL"), replica: os.Getenv("DATABASE_REPLICA_URL"),
-		sessions:    os.Getenv("SESSION_URL"),
+		sessions: os.Getenv("SESSION_URL"),
+		cache:    os.Getenv("CACHE_URL"), strategy: env("GUESTBOOK_CACHE", cacheNotify),
 		serveStatic: os.Getenv("STATIC_URL") == "", // alone, nobody else serves the files
 	}
 }
@@ -81,6 +83,9 @@ func Main(args []string) error {
 func serve(ctx context.Context, s settings) error {
 	st, err := open(ctx, s)
 	if err != nil {
+		return err
+	}
+	if st, err = withCache(ctx, st, s); err != nil {
 		return err
 	}
 	defer st.Close()

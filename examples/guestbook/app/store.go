@@ -25,6 +25,8 @@ type entry struct {
 type store interface {
 	Add(ctx context.Context, name, message string) (entry, error)
 	Latest(ctx context.Context, n int) ([]entry, error)
+	// LatestIDs are those of Latest.
+	LatestIDs(ctx context.Context, n int) ([]int64, error)
 	// Since are the entries after that id, the oldest first.
 	Since(ctx context.Context, id int64) ([]entry, error)
 	CountWords(ctx context.Context) (int, error)
@@ -97,8 +99,21 @@ func (p *postgres) migrate(ctx context.Context) error {
 
 func (p *postgres) Add(ctx context.Context, name, message string) (entry, error) {
 	e := entry{Name: name, Message: message}
-	err := p.leader.QueryRow(ctx, `INSERT INTO entries (name, message) VALUES ($1, $2) RETURNING id, at`, name, message).Scan(&e.ID, &e.At)
+	err := p.leader.QueryRow(ctx, `
+		WITH e AS (INSERT INTO entries (name, message) VALUES ($1, $2) RETURNING id, at), told AS (SELECT pg_notify('`+written+`', ''))
+		SELECT id, at FROM e, told`, name, message).Scan(&e.ID, &e.At)
 	return e, err
+}
+
+// written is the channel on which the database tells every region of a write.
+const written = "entries_written"
+
+func (p *postgres) LatestIDs(ctx context.Context, n int) ([]int64, error) {
+	rows, err := p.replica.Query(ctx, `SELECT id FROM entries ORDER BY id DESC LIMIT $1`, n)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 func (p *postgres) Latest(ctx context.Context, n int) ([]entry, error) {
@@ -143,6 +158,9 @@ func (p *postgres) CountWords(ctx context.Context) (int, error) {
 	tag, err := p.leader.Exec(ctx, `
 		UPDATE entries SET words = array_length(regexp_split_to_array(trim(message), '\s+'), 1)
 		WHERE id IN (SELECT id FROM entries WHERE words IS NULL ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)`)
+	if err == nil && tag.RowsAffected() > 0 {
+		_, err = p.leader.Exec(ctx, `SELECT pg_notify($1, '')`, written)
+	}
 	return int(tag.RowsAffected()), err
 }
 
@@ -198,6 +216,15 @@ func (m *memory) Latest(_ context.Context, n int) ([]entry, error) {
 	es := slices.Clone(m.entries)
 	slices.Reverse(es)
 	return es[:min(n, len(es))], nil
+}
+
+func (m *memory) LatestIDs(ctx context.Context, n int) ([]int64, error) {
+	es, err := m.Latest(ctx, n)
+	ids := make([]int64, len(es))
+	for i, e := range es {
+		ids[i] = e.ID
+	}
+	return ids, err
 }
 
 func (m *memory) CountWords(context.Context) (int, error) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -165,6 +166,17 @@ func (c *Client) PutEdge(ctx context.Context, e Edge) error {
 // DeleteEdge closes an edge.
 func (c *Client) DeleteEdge(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/edges/"+name, nil, nil)
+}
+
+// Purge makes the edges of the CDN forget a path, or all below one that ends in "*",
+// and returns how many answers that were.
+func (c *Client) Purge(ctx context.Context, path string) (n int, err error) {
+	resp, err := c.request(ctx, http.MethodPost, "/v1/purge?path="+url.QueryEscape(path), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return n, json.NewDecoder(resp.Body).Decode(&n)
 }
 
 // Shutdown ends every component and the agent, and returns when it is gone.

@@ -140,9 +140,8 @@ type counted struct {
 
 // Write implements net.Conn.
 func (c *counted) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.l.bytes.Add(int64(n))
-	return n, err
+	c.l.bytes.Add(int64(len(b)))
+	return c.Conn.Write(b)
 }
 
 // Close implements net.Conn: with one end goes the other, as toxiproxy has it.
