@@ -141,7 +141,7 @@ func reachable(dir string, u *agent.User) error {
 // settings are what a size means: memory for shared buffers and how many
 // connections. They are choices of ours, for machines from a laptop up.
 var settings = map[string][]string{
-	"small":  {"shared_buffers=64MB", "max_connections=50"},
-	"medium": {"shared_buffers=256MB", "max_connections=100"},
-	"large":  {"shared_buffers=1GB", "max_connections=200"},
+	"small":  {"shared_buffers=64MB", "max_connections=100"},
+	"medium": {"shared_buffers=256MB", "max_connections=200"},
+	"large":  {"shared_buffers=1GB", "max_connections=400"},
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/singleflight"
 )
 
 // The strategies of the cache in front of the database, as GUESTBOOK_CACHE names them.
@@ -27,6 +28,7 @@ type cached struct {
 	store
 	client   *redis.Client
 	strategy string
+	asking   singleflight.Group // who misses the same at the same time asks once
 }
 
 const (
@@ -111,11 +113,17 @@ func (c *cached) Latest(ctx context.Context, n int) ([]entry, error) {
 	if b, err := c.client.Get(ctx, key).Bytes(); err == nil && json.Unmarshal(b, &es) == nil {
 		return es, nil
 	}
-	es, err := c.store.Latest(ctx, n)
-	if b, bad := json.Marshal(es); err == nil && bad == nil {
-		c.client.Set(ctx, key, b, hold)
+	found, err, _ := c.asking.Do(key, func() (any, error) {
+		es, err := c.store.Latest(context.WithoutCancel(ctx), n)
+		if b, bad := json.Marshal(es); err == nil && bad == nil {
+			c.client.Set(context.WithoutCancel(ctx), key, b, hold)
+		}
+		return es, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return es, err
+	return found.([]entry), nil
 }
 
 // objects asks the database which entries are the latest, and only for those that the
