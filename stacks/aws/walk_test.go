@@ -3,6 +3,7 @@ package aws_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -142,7 +143,8 @@ func TestEveryPairOfLevels(t *testing.T) {
 			if testing.Short() && c.regions*c.services > 1 {
 				t.Skip("the larger ones take minutes")
 			}
-			if alone(t) {
+			if os.Getenv(byItself) == "" {
+				alone(t)
 				return
 			}
 			w := newWorld(t, c.regions, c.services)
@@ -172,19 +174,32 @@ func TestEveryPairOfLevels(t *testing.T) {
 	}
 }
 
-// alone runs the test in a process of its own, and reports whether it has: the engine
+const byItself = "SCALE_TEST_ALONE"
+
+// alone runs the test in a process of its own, and returns what it said: the engine
 // never gives back all that an operation took, and a tour has hundreds of them.
-func alone(t *testing.T) bool {
+func alone(t *testing.T, env ...string) string {
 	t.Helper()
-	if os.Getenv("SCALE_TEST_ALONE") != "" {
-		return false
-	}
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.timeout", "40m")
-	c.Env = append(os.Environ(), "SCALE_TEST_ALONE=1")
-	if out, err := c.CombinedOutput(); err != nil {
+	c.Env = append(append(os.Environ(), byItself+"=1"), env...)
+	out, err := c.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return true
+	return string(out)
+}
+
+// Where all calls are tried, or one of each kind, a process has a part of them.
+const (
+	partOfCalls = "SCALE_TEST_CALLS"
+	callsAPart  = 150
+	noMoreCalls = "there are no more calls"
+)
+
+func inParts(t *testing.T) {
+	t.Helper()
+	for from := 1; !strings.Contains(alone(t, fmt.Sprintf("%s=%d", partOfCalls, from)), noMoreCalls); from += callsAPart {
+	}
 }
 
 // At every call of the walk from nothing over 1 to 5 and back to 1, whatever goes wrong with it: the
@@ -199,8 +214,15 @@ func TestFaultsAtEveryCall(t *testing.T) {
 	for _, walk := range walks {
 		t.Run(fmt.Sprintf("%d to %d", walk[0], walk[1]), func(t *testing.T) {
 			t.Parallel()
-			if (kinds || every == 1) && alone(t) {
-				return
+			from, until := 1, math.MaxInt
+			if kinds || every == 1 {
+				if part := os.Getenv(partOfCalls); part == "" {
+					inParts(t)
+					return
+				} else if _, err := fmt.Sscan(part, &from); err != nil {
+					t.Fatal(err)
+				}
+				until = from + callsAPart
 			}
 			base := newWorld(t, 2, 1)
 			if walk[0] > 0 {
@@ -211,13 +233,19 @@ func TestFaultsAtEveryCall(t *testing.T) {
 			wanted := whole.names()
 			calls := len(whole.cloud.Calls())
 			seen := map[string]bool{}
-			for at := 1; at <= calls; at++ {
+			if until > calls {
+				fmt.Println(noMoreCalls)
+			}
+			for at := 1; at <= min(calls, until-1); at++ {
 				o := whole.cloud.Calls()[at-1]
 				kind := string(o.Op) + " " + o.Type
 				if first := !seen[kind]; kinds && !first || !kinds && (at-1-walk[0])%every != 0 {
 					continue
 				}
 				seen[kind] = true
+				if at < from {
+					continue
+				}
 				for _, fault := range []rehearsal.Fault{rehearsal.Fails, rehearsal.Lost} {
 					w := base.fork()
 					w.cloud.Fault = func(n int, _ rehearsal.Operation) rehearsal.Fault {
