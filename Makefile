@@ -14,7 +14,7 @@ help: ## List the targets
 
 .PHONY: up
 up: build ## Install what is missing, build, and bring the example to LEVEL (default 1)
-	@.ci/tools postgresql
+	@.ci/tools postgresql $(if $(filter-out 1 2,$(LEVEL)),redis)
 	$(BIN) up --level $(LEVEL) --yes
 
 .PHONY: down

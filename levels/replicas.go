@@ -34,7 +34,7 @@ func replicas() Level {
 			{"How is a second leader prevented?", "The old one is fenced before the new one is promoted: it refuses writes even if it comes back by itself, and rejoins as a replica from a fresh copy."},
 			{"When is it time for level 5?", "When teams wait for each other's releases, or one part of the data outgrows the rest."},
 		},
-		Targets: []string{"aws"},
+		Targets: []string{"local", "aws"},
 		build:   buildReplicas,
 	}
 }

@@ -32,17 +32,19 @@ const (
 
 // database is the data directory, and unless the node is stopped the server on it.
 func (p *program) database(n topology.Node, c pulumi.Resource) error {
-	data, err := p.resource(typeDataDirectory, n.ID+"-data", pulumi.Map{
-		"node": pulumi.String(n.ID), "engine": pulumi.String(n.Database.Engine), "adminPassword": p.secret(passwordKey(n.ID, admin)),
-	}, c, nil, pulumi.Protect(true))
+	files := pulumi.Map{"node": pulumi.String(n.ID), "engine": pulumi.String(n.Database.Engine), "adminPassword": p.secret(passwordKey(leaderOf(n), admin))}
+	p.follow(n, files)
+	data, err := p.resource(typeDataDirectory, n.ID+"-data", files, c, p.behind(n.ID), pulumi.Protect(!n.Replica()))
 	if err != nil || n.Database.Stopped {
 		return err
 	}
-	server, err := p.resource(typePostgres, n.ID, pulumi.Map{
+	in := pulumi.Map{
 		"node": pulumi.String(n.ID), "data": data.Path, "major": data.Major, "port": pulumi.Int(portOf(p.pins, n.ID)), "size": pulumi.String(n.Database.Size),
-		"adminPassword": p.secret(passwordKey(n.ID, admin)),
-		"user":          pulumi.String(appUser), "database": pulumi.String(appName), "password": p.secret(passwordKey(n.ID, appUser)),
-	}, c, []pulumi.Resource{data})
+		"adminPassword": p.secret(passwordKey(leaderOf(n), admin)),
+		"user":          pulumi.String(appUser), "database": pulumi.String(appName), "password": p.secret(passwordKey(leaderOf(n), appUser)),
+	}
+	p.follow(n, in)
+	server, err := p.resource(typePostgres, n.ID, in, c, []pulumi.Resource{data})
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,9 @@ func dataDirectoryOutputs(r engine.Request, path string, major int) resource.Pro
 
 // createDataDirectory makes an empty database cluster, or adopts the one that is there.
 func (l *Local) createDataDirectory(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
+	if r.Inputs["leader"].IsString() {
+		return l.createReplicaDirectory(ctx, r)
+	}
 	dir := l.dataDir(r.Name)
 	if m := majorOf(dir); m != 0 {
 		return dataDirectoryOutputs(r, dir, m), nil
@@ -121,6 +126,9 @@ func (l *Local) createDataDirectory(ctx context.Context, r engine.Request) (reso
 	}
 	return dataDirectoryOutputs(r, dir, pg.major), nil
 }
+
+// replicationAccess lets replicas follow.
+const replicationAccess = "host replication " + replicator + " 127.0.0.1/32 scram-sha-256\n"
 
 // initdb runs under the agent, so that it ends with it and never by halves.
 func (l *Local) initdb(ctx context.Context, r engine.Request, pg postgres, u *agent.User, dir string) error {
@@ -156,9 +164,9 @@ func (l *Local) initdb(ctx context.Context, r engine.Request, pg postgres, u *ag
 	if err != nil {
 		return fmt.Errorf("make the database's files: %w", err)
 	}
-	// The superuser and the application's own user on its own database, with
+	// The superuser, the application's own user on its own database, and replicas, with
 	// passwords, from this machine; nobody else, and no socket.
-	hba := fmt.Sprintf("host all %s 127.0.0.1/32 scram-sha-256\nhost %s %s 127.0.0.1/32 scram-sha-256\n", admin, appName, appUser)
+	hba := fmt.Sprintf("host all %s 127.0.0.1/32 scram-sha-256\nhost %s %s 127.0.0.1/32 scram-sha-256\n", admin, appName, appUser) + replicationAccess
 	if err := os.WriteFile(filepath.Join(dir, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return err
 	}
@@ -190,7 +198,7 @@ func deleteDirectory(dir string) error {
 	if err := os.Rename(dir, trash); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return errors.Join(os.RemoveAll(trash), os.RemoveAll(dir+".new"), os.RemoveAll(dir+".new.password"))
+	return errors.Join(os.RemoveAll(trash), os.RemoveAll(dir+".new"), os.RemoveAll(dir+".new.password"), os.RemoveAll(dir+".pgpass"))
 }
 
 // putPostgres runs the server and makes the application's user and database.
@@ -217,13 +225,20 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 	for _, s := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories="}, settings[in["size"].StringValue()]...) {
 		argv = append(argv, "-c", s)
 	}
+	follows := in["leader"].IsString()
+	if follows {
+		if err := l.writePassfile(u, in["node"].StringValue()+"-data", in); err != nil {
+			return err
+		}
+		argv = append(argv, l.followArgs(in["node"].StringValue(), in)...)
+	}
 	super := databaseURL(port, admin, in["adminPassword"].StringValue(), "postgres")
 	err = c.PutProcess(ctx, agent.Process{
 		Name: r.Name, Node: in["node"].StringValue(), Kind: "database", Argv: argv, Env: ambient(), Dir: data, User: u, Port: port, Tag: tag(r),
-		Health: agent.Health{Postgres: super}, StartTimeout: time.Minute,
+		Health: agent.Health{Postgres: super, Follows: follows}, StartTimeout: time.Minute,
 		Stop: "INT", StopTimeout: 30 * time.Second, // "fast": the smart way would wait for every client to leave
 	}, r.Waiting)
-	if err != nil {
+	if err != nil || follows { // what a leader has, a replica gets
 		return err
 	}
 	return ensureDatabase(ctx, super, in["user"].StringValue(), in["password"].StringValue(), in["database"].StringValue())
@@ -236,11 +251,26 @@ func ensureDatabase(ctx context.Context, super, user, password, name string) err
 		return errors.New("the database does not take its own administrator's password: was the data directory exchanged?")
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := ensureRole(ctx, conn, user, "LOGIN", password); err != nil {
+		return err
+	}
+	role := pgx.Identifier{user}.Sanitize()
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+role); err != nil {
+		return fmt.Errorf("make the application's database: %w", err)
+	}
+	return nil
+}
+
+// ensureRole makes a user, or gives it the password that it is to have.
+func ensureRole(ctx context.Context, conn *pgx.Conn, user, may, password string) error {
 	var there bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", user).Scan(&there); err != nil {
 		return err
 	}
-	role, verifier := pgx.Identifier{user}.Sanitize(), "'"+strings.ReplaceAll(password, "'", "''")+"'"
 	verb := "CREATE"
 	if there {
 		verb = "ALTER"
@@ -249,14 +279,8 @@ func ensureDatabase(ctx context.Context, super, user, password, name string) err
 	if _, err := conn.Exec(ctx, "SET log_statement = 'none'; SET log_min_error_statement = 'panic'"); err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, verb+" ROLE "+role+" LOGIN PASSWORD "+verifier); err != nil {
-		return fmt.Errorf("make the application's database user: %w", err)
-	}
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {
-		return err
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+role); err != nil {
-		return fmt.Errorf("make the application's database: %w", err)
+	if _, err := conn.Exec(ctx, verb+" ROLE "+pgx.Identifier{user}.Sanitize()+" "+may+" PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'"); err != nil {
+		return fmt.Errorf("make the database user %s: %w", user, err)
 	}
 	return nil
 }

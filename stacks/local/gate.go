@@ -26,6 +26,8 @@ func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins
 		return l.closed(ctx, t, pins, waiting)
 	case "healthy":
 		return l.healthy(ctx, t, waiting)
+	case "caught-up":
+		return l.caughtUp(ctx, t, pins, waiting)
 	case "answers":
 		return l.answers(ctx, t, pins, waiting)
 	case "steady":

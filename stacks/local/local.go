@@ -312,9 +312,9 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		p := &program{ctx: ctx, t: t, pins: pins, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
-		for _, kind := range []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Cache, topology.Static, topology.Backend,
+		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Cache, topology.Static, topology.Backend,
 			topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
-			for _, n := range t.OfKind(kind) {
+			for _, n := range ofKind(t, kind) {
 				if err := p.node(n); err != nil {
 					return fmt.Errorf("%s: %w", n.ID, err)
 				}

@@ -65,7 +65,7 @@ func componentsOf(n topology.Node) []string {
 		for i := range n.Static.Servers {
 			names = append(names, staticServer(n.ID, i+1))
 		}
-	case n.Entry != nil, n.Cache != nil, n.DNS != nil, n.HoldsData() && !n.Stopped():
+	case n.Entry != nil, n.Cache != nil, n.DNS != nil, n.Replica(), n.HoldsData() && !n.Stopped():
 		names = append(names, n.ID)
 	}
 	return names
@@ -86,7 +86,10 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 		return nil, err
 	}
 	for _, n := range t.OfKind(topology.Database) {
-		for _, user := range []string{admin, appUser} {
+		if n.Replica() {
+			continue // it has its leader's
+		}
+		for _, user := range []string{admin, appUser, replicator} {
 			if k := passwordKey(n.ID, user); pins[k] == "" {
 				if pins[k], err = password(); err != nil {
 					return nil, err

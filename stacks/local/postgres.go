@@ -78,8 +78,12 @@ func installed() []postgres {
 
 // inspect asks the server for its version: "postgres (PostgreSQL) 15.18 (Debian …)".
 func inspect(bin string) (postgres, bool) {
-	if _, err := exec.LookPath(filepath.Join(bin, "initdb")); err != nil {
+	initdb, err := exec.LookPath(filepath.Join(bin, "initdb"))
+	if err != nil {
 		return postgres{}, false
+	}
+	if real, err := filepath.EvalSymlinks(initdb); err == nil {
+		bin = filepath.Dir(real) // where its other programs are
 	}
 	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
 	if err != nil {

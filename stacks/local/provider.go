@@ -146,6 +146,9 @@ func (p *provider) read(ctx context.Context, r engine.Request) (resource.Propert
 func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 	switch r.Type {
 	case typeDataDirectory, typeDirectory:
+		if r.OldInputs["leader"].IsString() {
+			forgetReplica(ctx, r.OldInputs)
+		}
 		return deleteDirectory(p.l.dataDir(r.Name))
 	}
 	c, err := p.l.running(ctx)

@@ -128,13 +128,13 @@ func roundTrip(a, b string) time.Duration {
 // linkName is that of the link by which a region reaches a node elsewhere.
 func linkName(node, from string) string { return node + "-from-" + from }
 
-// crossings are the regions whose backends reach a node of another.
+// crossings are the regions whose backends or replicas reach a node of another.
 func crossings(t topology.Topology, n topology.Node) []string {
 	var from []string
 	for _, r := range t.Regions {
 		for _, l := range t.Links {
 			b, _ := t.Node(l.From)
-			if l.To == n.ID && b.Backend != nil && b.Region == r.Name && r.Name != n.Region {
+			if l.To == n.ID && (b.Backend != nil || b.Database != nil) && b.Region == r.Name && r.Name != n.Region {
 				from = append(from, r.Name)
 				break
 			}

@@ -35,13 +35,16 @@ const (
 // Table is what planning, guarding and rehearsing must know of the types.
 var Table = plan.Table{
 	typeDataDirectory: {
-		HoldsData: true, Required: []string{"node", "engine", "adminPassword"}, Replaces: []string{"engine"},
-		Unwatched: []string{"adminPassword"}, Outputs: map[string]string{"path": "/data", "major": "15"},
+		// A replica's files are a copy: whoever leads has the data.
+		HoldsData: true, DataIf: "!leader", Fixed: []string{"leader"},
+		Required: []string{"node", "engine", "adminPassword"}, Optional: []string{"leader", "leaderPort", "via", "replication"}, Replaces: []string{"engine", "leader"},
+		Unwatched: []string{"adminPassword", "leaderPort", "via", "replication"}, Outputs: map[string]string{"path": "/data", "major": "15"},
 		State: []string{present, engine.Missing}, Create: 600 * time.Millisecond, Delete: 50 * time.Millisecond, Source: measured,
 	},
 	typePostgres: {
 		Required: []string{"node", "data", "major", "port", "size", "adminPassword", "user", "database", "password"},
-		State:    []string{running, stopped}, Create: 80 * time.Millisecond, Update: 120 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+		Optional: []string{"leader", "leaderPort", "via", "replication"}, Unwatched: []string{"leaderPort"},
+		State: []string{running, stopped}, Create: 80 * time.Millisecond, Update: 120 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
 	},
 	typeDirectory: {
 		HoldsData: true, Required: []string{"node"}, Outputs: map[string]string{"path": "/files"},

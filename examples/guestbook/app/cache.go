@@ -68,8 +68,22 @@ func (c *cached) forget(ctx context.Context) {
 	}
 }
 
-// listen hears of writes in every region, from the one database that sees them all.
+// listen hears of writes in every region, from the one database that sees them all. What
+// is read meanwhile from a replica that is behind is forgotten once it is not.
 func (c *cached) listen(ctx context.Context, database string) {
+	dirty := make(chan struct{}, 1)
+	go func() {
+		for {
+			select {
+			case <-dirty:
+				if c.CaughtUp(ctx) == nil {
+					c.forget(ctx)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	for ctx.Err() == nil {
 		err := func() error {
 			conn, err := pgx.Connect(ctx, database)
@@ -82,6 +96,10 @@ func (c *cached) listen(ctx context.Context, database string) {
 			}
 			for {
 				c.forget(ctx) // at first too: nobody knows what was missed
+				select {
+				case dirty <- struct{}{}:
+				default: // it is about to be asked
+				}
 				if _, err := conn.WaitForNotification(ctx); err != nil {
 					return err
 				}

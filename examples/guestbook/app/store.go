@@ -29,6 +29,9 @@ type store interface {
 	LatestIDs(ctx context.Context, n int) ([]int64, error)
 	// Since are the entries after that id, the oldest first.
 	Since(ctx context.Context, id int64) ([]entry, error)
+	// CaughtUp returns when what is read is no older than what had been written when it
+	// was asked.
+	CaughtUp(ctx context.Context) error
 	CountWords(ctx context.Context) (int, error)
 	Keep(ctx context.Context, name string, content []byte) error
 	// Upload is nil when there is none of that name.
@@ -111,6 +114,29 @@ func (p *postgres) Add(ctx context.Context, name, message string) (entry, error)
 
 // written is the channel on which the database tells every region of a write.
 const written = "entries_written"
+
+func (p *postgres) CaughtUp(ctx context.Context) error {
+	if p.replica == p.leader {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var written string
+	if err := p.leader.QueryRow(ctx, `SELECT pg_current_wal_lsn()::text`).Scan(&written); err != nil {
+		return err
+	}
+	for there := false; !there; {
+		if err := p.replica.QueryRow(ctx, `SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn`, written).Scan(&there); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
 
 func (p *postgres) LatestIDs(ctx context.Context, n int) ([]int64, error) {
 	rows, err := p.replica.Query(ctx, `SELECT id FROM entries ORDER BY id DESC LIMIT $1`, n)
@@ -221,6 +247,8 @@ func (m *memory) Latest(_ context.Context, n int) ([]entry, error) {
 	slices.Reverse(es)
 	return es[:min(n, len(es))], nil
 }
+
+func (m *memory) CaughtUp(context.Context) error { return nil }
 
 func (m *memory) LatestIDs(ctx context.Context, n int) ([]int64, error) {
 	es, err := m.Latest(ctx, n)

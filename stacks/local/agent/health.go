@@ -42,6 +42,35 @@ func (h Health) check(ctx context.Context) string {
 	}
 }
 
+// tell is what there is to say of a healthy process.
+func (h Health) tell(ctx context.Context) string {
+	if !h.Follows {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, h.Postgres)
+	if err != nil {
+		return ""
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	var status string
+	var behind int64
+	var since float64
+	err = c.QueryRow(ctx, `SELECT coalesce((SELECT status FROM pg_stat_wal_receiver), ''),
+		coalesce(greatest(pg_wal_lsn_diff((SELECT latest_end_lsn FROM pg_stat_wal_receiver), pg_last_wal_replay_lsn()), 0), 0)::bigint,
+		coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8`).Scan(&status, &behind, &since)
+	switch {
+	case err != nil:
+		return ""
+	case status != "streaming":
+		return fmt.Sprintf("does not follow its leader now; the last change it has is %.0f s old", since)
+	case behind == 0:
+		return "has all that its leader has"
+	}
+	return fmt.Sprintf("%d kB and at most %.1f s behind its leader", behind>>10, since)
+}
+
 // checkRedis asks without logging in: a server that asks for a password serves.
 func checkRedis(ctx context.Context, address string) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -209,12 +209,13 @@ func (s *supervised) watchHealth(ctx context.Context, becomeReady func(), unheal
 		if ctx.Err() != nil {
 			return
 		}
+		told := answer
 		if failed++; answer == "" {
-			failed = 0
+			failed, told = 0, s.spec.Health.tell(ctx)
 		}
 		s.set(func() {
 			// Once is no illness: it takes an instance out only at the second time.
-			s.healthy, s.detail = answer == "" || s.healthy && failed < 2, answer
+			s.healthy, s.detail = answer == "" || s.healthy && failed < 2, told
 			if s.healthy {
 				s.state = Running
 			}

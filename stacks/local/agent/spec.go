@@ -51,10 +51,12 @@ type User struct {
 	UID, GID uint32
 }
 
-// Health is how a process is known to be ready; at most one field is set.
+// Health is how a process is known to be ready; at most one of HTTP, Postgres and
+// Redis is set.
 type Health struct {
 	HTTP     string `json:"http,omitempty"`     // a URL that must answer 2xx or 3xx
 	Postgres string `json:"postgres,omitempty"` // a connection string that must connect
+	Follows  bool   `json:"follows,omitempty"`  // of a PostgreSQL: it is a replica, and how far it is behind is told
 	Redis    string `json:"redis,omitempty"`    // an address where PING must be answered, if only with a request to log in
 }
 
