@@ -56,3 +56,107 @@ func TestLevel4IsReachedAndLeftUnderLoad(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// A planned failover under load loses nothing that was acknowledged; reads go on, and
+// writes fail only until the new leader takes them. The old leader takes none, not even
+// when somebody starts it, and the way back is the same.
+func TestFailoverUnderLoad(t *testing.T) {
+	w := newWorld(t)
+	w.project(atlantic)
+	w.write("public/index.html", "<h1>hello</h1>")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
+	near := at(t, url, "127.0.1.2")
+	server := w.server("db-use1-g1")
+	eventually(t, "the replica follows", func() bool {
+		return component(w.status(), "db-euw1-g1").Detail == "has all that its leader has"
+	})
+	l := startWriting(url, near)
+	for _, to := range []string{"eu-west-1", "us-east-1"} {
+		w.must(0, "failover", "--to", to, "--yes")
+		eventually(t, "writes are taken again in both regions", func() bool { return l.writes(2, 200*time.Millisecond) })
+		if p := w.plan(); !p.Empty() {
+			t.Errorf("after the failover 'up' would change %v", p.Changes())
+		}
+	}
+	l.stop()
+	l.check(t, w, url)
+	if r := w.must(3, "failover", "--to", "us-east-1", "--yes"); !strings.Contains(r.err, "already") {
+		t.Errorf("a failover to who leads: %s", r)
+	}
+
+	// The files of the leader before, as somebody would start a server on them.
+	retired := w.home + "/environments/shop/dev/local/data/db-euw1-g1-data.retired"
+	if said := w.writesTo(server, retired); !strings.Contains(said, "read-only") {
+		t.Errorf("the fenced leader says to a write: %s", said)
+	}
+}
+
+// A leader that cannot be started is left behind: what may be lost is said before, and
+// what the replica has is served.
+func TestFailoverFromADeadLeader(t *testing.T) {
+	w := newWorld(t)
+	w.project(atlantic)
+	w.write("public/index.html", "<h1>hello</h1>")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
+	sign(t, url, "Ada")
+	near := at(t, url, "127.0.1.2")
+	eventually(t, "the replica has it", func() bool { return len(names(t, near)) == 1 })
+	data := w.home + "/environments/shop/dev/local/data/db-use1-g1-data"
+	if err := os.Rename(data+"/global/pg_control", data+"/pg_control.gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(-component(w.status(), "db-use1-g1").PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the leader is seen to be dead", func() bool { return !component(w.status(), "db-use1-g1").Healthy })
+	r := w.must(0, "failover", "--to", "eu-west-1", "--yes")
+	if !strings.Contains(r.err, "db-use1-g1 does not run: what it acknowledged and db-euw1-g1 does not have is not taken along") {
+		t.Errorf("what may be lost is not said: %s", r)
+	}
+	for _, u := range []string{url, near} {
+		sign(t, u, "Grace")
+	}
+	if ns := names(t, near); len(ns) != 3 || ns[2] != "Ada" {
+		t.Errorf("the guestbook has %v", ns)
+	}
+	eventually(t, "the old leader follows", func() bool {
+		return component(w.status(), "db-use1-g1").Detail == "has all that its leader has"
+	})
+}
+
+// A failover that is killed anywhere is taken back or finished by the next run, and at
+// no time do two lead.
+func TestFailoverKilledAnywhere(t *testing.T) {
+	w := newWorld(t)
+	w.project(atlantic)
+	w.write("public/index.html", "<h1>hello</h1>")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
+	regions := []string{"eu-west-1", "us-east-1"}
+	signed := 0
+	for i, mark := range []string{"journal:2", "journal:5", "gate:1", "journal:12", "journal:18", "gate:2", "journal:26", "gate:3"} {
+		to := regions[i%2]
+		next := map[string]string{"eu-west-1": "db-euw1-g1", "us-east-1": "db-use1-g1"}[to]
+		eventually(t, next+" follows", func() bool { return component(w.status(), next).Detail == "has all that its leader has" })
+		c := w.command("failover", "--to", to, "--yes")
+		c.Env = append(c.Env, "SCALE_FAULT="+mark)
+		if r := finish(t, c); r.code != -1 {
+			t.Fatalf("%s: it was not killed: %s", mark, r)
+		}
+		if i%3 == 2 {
+			w.must(0, "up", "--yes")
+		} else {
+			w.scale("failover", "--to", to, "--yes") // which may find that it is done
+			w.must(0, "up", "--yes")
+		}
+		if p := w.plan(); !p.Empty() {
+			t.Fatalf("%s: then there is still to do: %v", mark, p.Changes())
+		}
+		sign(t, url, "guest")
+		signed++
+		eventually(t, "both regions have it", func() bool { return len(names(t, url)) == signed && len(names(t, at(t, url, "127.0.1.2"))) == signed })
+		eventually(t, to+" leads", func() bool { // for the next to lead elsewhere
+			r := w.scale("failover", "--to", to, "--yes")
+			return r.code == 0 || strings.Contains(r.err, "already")
+		})
+	}
+}

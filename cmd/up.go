@@ -206,7 +206,7 @@ func (o *change) done(ctx context.Context, c *cli, e *stacks.Environment, format
 	if format != "text" {
 		return view.JSON(c.Out, st)
 	}
-	if o.goal.Verb == "up" {
+	if o.goal.Verb != "down" {
 		fmt.Fprintf(c.Err, "\n%s answers at level %d:\n", e.Name(), st.Level)
 		fmt.Fprintln(c.Out, st.URL)
 		return nil

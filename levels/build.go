@@ -84,7 +84,7 @@ const standbyFrom = 2
 // leads is the region in which a database's leader stands now.
 func (b *builder) leads(name string) (region string, ok bool) {
 	for _, n := range b.now.OfKind(topology.Database) {
-		if n.ID == id(name, n.Region) && !n.Replica() {
+		if n.ID == id(name, n.Region) && !n.Replica() && !n.Fenced() {
 			return n.Region, true
 		}
 	}

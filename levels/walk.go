@@ -1,6 +1,8 @@
 package levels
 
 import (
+	"slices"
+
 	"github.com/scale-levels/scale/internal/topology"
 )
 
@@ -17,6 +19,7 @@ const (
 	GateStopped  Gate = "stopped"   // nothing but data is left
 	GateEmpty    Gate = "empty"     // nothing is left
 	GateCaughtUp Gate = "caught-up" // every replica is less than five seconds behind its leader
+	GateFenced   Gate = "fenced"    // who led takes no writes, and who will lead has all that it had
 )
 
 // Step is one engine update of a walk: the whole topology as it should stand
@@ -38,6 +41,8 @@ type Step struct {
 // at every level. An environment whose entry does not stand has nothing to close.
 func Walk(now, wanted topology.Topology) []Step {
 	switch {
+	case leadMoves(now, wanted):
+		return failoverWalk(now, wanted)
 	case len(wanted.Nodes) == 0 && len(now.Nodes) > 0:
 		down := Down(now)
 		steps := append(disarm(now, down), Step{"stop", "Stop everything; the data stays", GateStopped, down})
@@ -57,6 +62,16 @@ func Walk(now, wanted topology.Topology) []Step {
 	default:
 		return []Step{{"update", "Bring everything to what is wanted", GateAnswers, wanted}}
 	}
+}
+
+// leadMoves reports whether a database that leads is to follow one that follows. No level
+// asks for that: a leader stays where it leads.
+func leadMoves(now, wanted topology.Topology) bool {
+	return slices.ContainsFunc(wanted.OfKind(topology.Database), func(w topology.Node) bool {
+		n, _ := now.Node(w.ID)
+		next, _ := now.Node(w.Database.Of)
+		return w.Replica() && n.Database != nil && !n.Replica() && next.Replica()
+	})
 }
 
 // behindMaintenance changes what stands while the maintenance page answers.

@@ -16,7 +16,13 @@ import (
 // that the record does not know: to take it over, and to clean it away when that
 // fails, would both be wrong.
 func (e *Environment) strangers(now, wanted topology.Topology) error {
+	now = now.Clone()
 	known := map[string]bool{}
+	for i := range now.Nodes { // a copy that is to lead is known too
+		if db := now.Nodes[i].Database; db != nil {
+			db.Of = ""
+		}
+	}
 	for _, d := range e.target.Data(now) {
 		known[d.Name] = true
 	}
@@ -56,15 +62,27 @@ func (e *Environment) onTheNode(now, wanted topology.Topology) (found string, er
 
 // allowed are the resources that may lose their data. A down that was asked to
 // delete data has named the environment, and with it everything in it.
+//
+// Neither has one that led and was fenced anything that its successor has not, but for
+// what was told before the failover.
 func (e *Environment) allowed(g Goal) []string {
+	now := e.record.now()
 	if !g.DeleteData {
-		return g.AllowDataLoss
+		now.Nodes = slices.DeleteFunc(now.Nodes, func(n topology.Node) bool {
+			return !n.Fenced() && !(g.Verb == "failover" && n.Database != nil && n.Region != g.Region)
+		})
 	}
-	var names []string
-	for _, d := range e.target.Data(e.record.now()) {
+	names := slices.Clone(g.AllowDataLoss)
+	for _, d := range e.target.Data(now) {
 		names = append(names, d.Name)
 	}
 	return names
+}
+
+// failer is a target that can bring the lead of a database to another region.
+type failer interface {
+	// Failover refuses where that would lose what need not be lost, and tells what may be.
+	Failover(ctx context.Context, now, wanted topology.Topology, pins map[string]string) (found []string, err error)
 }
 
 // router is a target that knows where its routes lead.

@@ -16,7 +16,8 @@ import (
 
 // Goal is where a walk leads.
 type Goal struct {
-	Verb       string // up or down
+	Verb       string // up, down or failover
+	Region     string // of a failover: where the databases are to be led from
 	Level      int    // of an up; 0 keeps the level that stands, or the lowest
 	Port       int    // of the public address; 0: as it was, or any
 	DeleteData bool   // of a down
@@ -32,6 +33,8 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 		return levels.Gone(now), nil
 	case g.Verb == "down":
 		return levels.Down(now), nil
+	case g.Verb == "failover":
+		return levels.Failover(now, g.Region)
 	}
 	level := g.Level
 	if w := e.record.Walk; level == 0 && w != nil && w.Verb == "up" {
@@ -100,7 +103,16 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 	if err := e.Unlock(); err != nil {
 		return p, nil, err
 	}
-	if g.Verb == "up" {
+	if f, ok := e.target.(failer); ok && g.Verb == "failover" {
+		found, err := f.Failover(ctx, now, wanted, e.pins)
+		if err != nil {
+			return p, nil, err
+		}
+		p.Found = append(p.Found, found...)
+	} else if g.Verb == "failover" {
+		return p, nil, &Error{What: "this version brings the lead of a database to another region on the target local only", Hint: "on AWS, promote the replica in the console, then write to us: the state has to follow"}
+	}
+	if g.Verb != "down" {
 		moved, err := e.target.Pin(wanted, e.pins, g.Port)
 		if err != nil {
 			return p, nil, err

@@ -150,7 +150,7 @@ func (r *Record) standing() topology.Topology {
 	return r.with(func(topology.Node) bool { return true })
 }
 
-// with is what was recorded and the chosen nodes of an unfinished step.
+// with is what was recorded and the chosen nodes of an unfinished step, without their links.
 func (r *Record) with(also func(topology.Node) bool) topology.Topology {
 	t := r.Topology.Clone()
 	if r.Walk == nil {
@@ -160,11 +160,12 @@ func (r *Record) with(also func(topology.Node) bool) topology.Topology {
 		t.App, t.Env, t.Regions = r.Walk.Pending.App, r.Walk.Pending.Env, r.Walk.Pending.Regions
 	}
 	for _, n := range r.Walk.Pending.Clone().Nodes {
-		if _, ok := t.Node(n.ID); !ok && also(n) {
-			t.Nodes = append(t.Nodes, n)
+		// A replica that was to lead may do so: to make it follow again would be to lose
+		// what has been written to it.
+		if was, ok := t.Node(n.ID); !ok && also(n) || ok && was.Replica() && n.HoldsData() {
+			t.Put(n, nil)
 		}
 	}
-	t.Sort()
 	return t
 }
 

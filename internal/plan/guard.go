@@ -86,8 +86,8 @@ func guardDiff(c Change, s Step, f Facts) *Violation {
 		switch {
 		case slices.Contains(f.Armour, d.Path) && laidDown(d) && !disarms(s, f):
 			return &Violation{"G3", c.Name, fmt.Sprintf("%s would lose its protection (%s: %s → %s) together with other changes: it must be a step of its own", c.Name, d.Path, d.Before, d.After)}
-		case slices.Contains(f.Fixed, d.Path) && d.Before != "":
-			return &Violation{fixedRule(d.Path), c.Name, fmt.Sprintf("%s follows from where its data came (%s: %s → %s): only a promotion or a restore changes that", c.Name, d.Path, d.Before, or(d.After, "nothing"))}
+		case slices.Contains(f.Fixed, d.Path):
+			return &Violation{fixedRule(d.Path), c.Name, fmt.Sprintf("%s follows from where its data came (%s: %s → %s): only a promotion or a restore changes that", c.Name, d.Path, or(d.Before, "nothing"), or(d.After, "nothing"))}
 		case slices.Contains(f.Grows, d.Path) && number(d.After) < number(d.Before):
 			return &Violation{"G7", c.Name, fmt.Sprintf("%s holds data, and %s would shrink from %s to %s", c.Name, d.Path, d.Before, d.After)}
 		case slices.Contains(f.Major, d.Path) && major(d.Before) != major(d.After):

@@ -167,6 +167,9 @@ type DatabaseSpec struct {
 	Service string `json:"service,omitempty"`
 	// Stopped: the data stays, nothing serves it.
 	Stopped bool `json:"stopped,omitempty"`
+	// Fenced: it led until another was to; it is stopped, and takes no writes even when
+	// somebody starts it.
+	Fenced bool `json:"fenced,omitempty"`
 }
 
 // StoreSpec is a store of files or of sessions.
@@ -212,6 +215,9 @@ func (n Node) HoldsData() bool {
 
 // Replica reports whether the node is a database that follows another.
 func (n Node) Replica() bool { return n.Database != nil && n.Database.Of != "" }
+
+// Fenced reports whether the node is a database that led and may not any more.
+func (n Node) Fenced() bool { return n.Database != nil && n.Database.Fenced }
 
 // Stopped reports whether the node's data stays and nothing serves it.
 func (n Node) Stopped() bool {

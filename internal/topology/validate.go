@@ -119,6 +119,9 @@ func (n Node) validate() []error {
 	if b := n.Backend; b != nil && (b.Instances < 0 || len(b.Command) == 0 && b.Image == "" || !strings.HasPrefix(b.Health, "/")) {
 		errs = append(errs, fmt.Errorf("node %q needs a command or an image, a number of instances and a health path", n.ID))
 	}
+	if n.Fenced() && (!n.Stopped() || n.Replica()) {
+		errs = append(errs, fmt.Errorf("node %q is fenced and not stopped, or a replica", n.ID))
+	}
 	if s := n.Static; s != nil && s.Servers < 1 {
 		errs = append(errs, fmt.Errorf("node %q needs at least one server", n.ID))
 	}

@@ -225,6 +225,7 @@ var gateTexts = map[string]string{
 	"steady":    "it answers with no more errors than before",
 	"stopped":   "nothing runs any more",
 	"empty":     "nothing is left",
+	"fenced":    "who led takes no writes, and who is to lead has all that it had",
 	"caught-up": "every replica is less than five seconds behind its leader",
 }
 

@@ -71,15 +71,7 @@ func (p *program) environment(n topology.Node, port int) pulumi.Map {
 	for _, k := range n.Backend.Secrets {
 		env[k] = p.secret(SecretKey(n.Backend.Service, k))
 	}
-	for _, db := range p.t.LinkedFrom(n.ID, topology.Database) {
-		u := pulumi.ToSecret(pulumi.String(databaseURL(portFrom(p.pins, n.Region, db), appUser, p.pins[passwordKey(leaderOf(db), appUser)], appName)))
-		if !db.Replica() {
-			env["DATABASE_URL"] = u
-		}
-		if _, replica := env["DATABASE_REPLICA_URL"]; db.Replica() || !replica {
-			env["DATABASE_REPLICA_URL"] = u // the leader's, where there is no replica
-		}
-	}
+	p.databaseEnvironment(n, env)
 	p.storeEnvironment(n, env)
 	if n.Backend.StaticURL != "" {
 		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(n.Backend.StaticURL, "/") + "/")

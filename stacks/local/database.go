@@ -34,9 +34,17 @@ const (
 func (p *program) database(n topology.Node, c pulumi.Resource) error {
 	files := pulumi.Map{"node": pulumi.String(n.ID), "engine": pulumi.String(n.Database.Engine), "adminPassword": p.secret(passwordKey(leaderOf(n), admin))}
 	p.follow(n, files)
+	if n.Fenced() {
+		files["fenced"] = pulumi.Bool(true)
+	}
 	data, err := p.resource(typeDataDirectory, n.ID+"-data", files, c, p.behind(n.ID), pulumi.Protect(!n.Replica()))
-	if err != nil || n.Database.Stopped {
+	switch {
+	case err != nil:
 		return err
+	case n.Fenced(): // what it wrote last is on its way to who follows
+		return p.private(n, c)
+	case n.Stopped():
+		return nil
 	}
 	in := pulumi.Map{
 		"node": pulumi.String(n.ID), "data": data.Path, "major": data.Major, "port": pulumi.Int(portOf(p.pins, n.ID)), "size": pulumi.String(n.Database.Size),
@@ -227,10 +235,10 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 	}
 	follows := in["leader"].IsString()
 	if follows {
-		if err := l.writePassfile(u, in["node"].StringValue()+"-data", in); err != nil {
+		node := in["node"].StringValue()
+		if err := errors.Join(l.writePassfile(u, node+"-data", in), l.writeFollow(data, node, in)); err != nil {
 			return err
 		}
-		argv = append(argv, l.followArgs(in["node"].StringValue(), in)...)
 	}
 	super := databaseURL(port, admin, in["adminPassword"].StringValue(), "postgres")
 	err = c.PutProcess(ctx, agent.Process{
@@ -238,7 +246,13 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 		Health: agent.Health{Postgres: super, Follows: follows}, StartTimeout: time.Minute,
 		Stop: "INT", StopTimeout: 30 * time.Second, // "fast": the smart way would wait for every client to leave
 	}, r.Waiting)
-	if err != nil || follows { // what a leader has, a replica gets
+	if err != nil {
+		return err
+	}
+	if follows { // what a leader has, a replica gets
+		return reload(ctx, super)
+	}
+	if err := take(ctx, super); err != nil {
 		return err
 	}
 	return ensureDatabase(ctx, super, in["user"].StringValue(), in["password"].StringValue(), in["database"].StringValue())

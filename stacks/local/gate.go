@@ -26,6 +26,8 @@ func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins
 		return l.closed(ctx, t, pins, waiting)
 	case "healthy":
 		return l.healthy(ctx, t, waiting)
+	case "fenced":
+		return l.fenced(ctx, t, pins, waiting)
 	case "caught-up":
 		return l.caughtUp(ctx, t, pins, waiting)
 	case "answers":

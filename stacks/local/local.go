@@ -319,6 +319,11 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 					return fmt.Errorf("%s: %w", n.ID, err)
 				}
 			}
+			if kind == replica {
+				if err := p.ways(); err != nil {
+					return err
+				}
+			}
 		}
 		if url := l.URL(t, pins); url != "" {
 			ctx.Export("url", pulumi.String(url))

@@ -48,6 +48,9 @@ func listening(t topology.Topology) []string {
 		for _, from := range crossings(t, n) {
 			names = append(names, linkName(n.ID, from))
 		}
+		for _, w := range waysOf(t, n) {
+			names = append(names, w.name)
+		}
 	}
 	return names
 }
@@ -90,7 +93,13 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			continue // it has its leader's
 		}
 		for _, user := range []string{admin, appUser, replicator} {
-			if k := passwordKey(n.ID, user); pins[k] == "" {
+			k := passwordKey(n.ID, user)
+			for _, o := range group(t, n) { // one that was a copy has the passwords of who led
+				if v := pins[passwordKey(o.ID, user)]; pins[k] == "" && v != "" {
+					pins[k] = v
+				}
+			}
+			if pins[k] == "" {
 				if pins[k], err = password(); err != nil {
 					return nil, err
 				}

@@ -49,7 +49,10 @@ func (p *provider) Create(ctx context.Context, r engine.Request) (string, resour
 
 // Update implements engine.Provider.
 func (p *provider) Update(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
-	if r.Type == typeDataDirectory || r.Type == typeDirectory {
+	if r.Type == typeDataDirectory {
+		return p.l.updateDirectory(ctx, r)
+	}
+	if r.Type == typeDirectory {
 		out := r.Olds.Copy() // nothing of these changes in place but what is not watched
 		for k, v := range r.Inputs {
 			out[k] = v

@@ -55,6 +55,9 @@ func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 			for _, from := range crossings(t, n) {
 				add(n, linkName(n.ID, from), "link", here(linkName(n.ID, from)))
 			}
+			for _, w := range waysOf(t, n) {
+				add(n, w.name, "link", here(w.name))
+			}
 		}
 	}
 	slices.SortFunc(cs, func(a, b plan.Component) int { return strings.Compare(a.Name, b.Name) })

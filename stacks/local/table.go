@@ -37,7 +37,7 @@ var Table = plan.Table{
 	typeDataDirectory: {
 		// A replica's files are a copy: whoever leads has the data.
 		HoldsData: true, DataIf: "!leader", Fixed: []string{"leader"},
-		Required: []string{"node", "engine", "adminPassword"}, Optional: []string{"leader", "leaderPort", "via", "replication"}, Replaces: []string{"engine", "leader"},
+		Required: []string{"node", "engine", "adminPassword"}, Optional: []string{"leader", "leaderPort", "via", "replication", "fenced"}, Replaces: []string{"engine"},
 		Unwatched: []string{"adminPassword", "leaderPort", "via", "replication"}, Outputs: map[string]string{"path": "/data", "major": "15"},
 		State: []string{present, engine.Missing}, Create: 600 * time.Millisecond, Delete: 50 * time.Millisecond, Source: measured,
 	},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -139,11 +140,13 @@ func (p *postgres) CaughtUp(ctx context.Context) error {
 }
 
 func (p *postgres) LatestIDs(ctx context.Context, n int) ([]int64, error) {
-	rows, err := p.replica.Query(ctx, `SELECT id FROM entries ORDER BY id DESC LIMIT $1`, n)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+	return again(func() ([]int64, error) {
+		rows, err := p.replica.Query(ctx, `SELECT id FROM entries ORDER BY id DESC LIMIT $1`, n)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[int64])
+	})
 }
 
 func (p *postgres) Latest(ctx context.Context, n int) ([]entry, error) {
@@ -168,20 +171,28 @@ func (p *postgres) Upload(ctx context.Context, name string) (content []byte, err
 }
 
 func (p *postgres) entries(ctx context.Context, query string, arg any) ([]entry, error) {
-	rows, err := p.replica.Query(ctx, query, arg)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	es := []entry{}
-	for rows.Next() {
-		var e entry
-		if err := rows.Scan(&e.ID, &e.Name, &e.Message, &e.Words, &e.At); err != nil {
+	return again(func() ([]entry, error) {
+		rows, err := p.replica.Query(ctx, query, arg)
+		if err != nil {
 			return nil, err
 		}
-		es = append(es, e)
+		es, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (e entry, err error) {
+			return e, r.Scan(&e.ID, &e.Name, &e.Message, &e.Words, &e.At)
+		})
+		return es, err
+	})
+}
+
+// again asks once more, and twice, where a connection broke: a pool only learns by
+// asking that the database it knew is another one now. What is read may be read twice.
+func again[T any](ask func() (T, error)) (answer T, err error) {
+	for range 3 {
+		var said *pgconn.PgError
+		if answer, err = ask(); err == nil || errors.As(err, &said) && said.Code[:2] != "57" {
+			break // 57: the server ends, or ended the session
+		}
 	}
-	return es, rows.Err()
+	return answer, err
 }
 
 func (p *postgres) CountWords(ctx context.Context) (int, error) {

@@ -54,14 +54,15 @@ func (h Health) tell(ctx context.Context) string {
 		return ""
 	}
 	defer c.Close(context.WithoutCancel(ctx))
+	var follows bool
 	var status string
 	var behind int64
 	var since float64
-	err = c.QueryRow(ctx, `SELECT coalesce((SELECT status FROM pg_stat_wal_receiver), ''),
+	err = c.QueryRow(ctx, `SELECT pg_is_in_recovery(), coalesce((SELECT status FROM pg_stat_wal_receiver), ''),
 		coalesce(greatest(pg_wal_lsn_diff((SELECT latest_end_lsn FROM pg_stat_wal_receiver), pg_last_wal_replay_lsn()), 0), 0)::bigint,
-		coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8`).Scan(&status, &behind, &since)
+		coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8`).Scan(&follows, &status, &behind, &since)
 	switch {
-	case err != nil:
+	case err != nil, !follows: // it has been promoted
 		return ""
 	case status != "streaming":
 		return fmt.Sprintf("does not follow its leader now; the last change it has is %.0f s old", since)

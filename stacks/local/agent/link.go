@@ -54,6 +54,11 @@ func latency(rtt time.Duration) string {
 func (l *link) become(e Edge) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.to != e.To { // who asked the other one asks this one now
+		for c := range l.conns {
+			c.Close()
+		}
+	}
 	l.to = e.To
 	if l.rtt == e.RTT {
 		return nil

@@ -62,7 +62,7 @@ type Health struct {
 
 // Digest names everything that makes the process what it is.
 func (p Process) Digest() string {
-	p.Tag = ""
+	p.Tag, p.Health.Follows = "", false // a replica that is promoted runs on
 	b, err := json.Marshal(p)
 	if err != nil {
 		panic(fmt.Sprintf("agent: a process has no JSON: %v", err)) // its types all have
