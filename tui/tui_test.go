@@ -106,12 +106,14 @@ func TestScreens(t *testing.T) {
 		s.press("e")
 		golden(t, name("explain"), s.screen())
 		s.press("e")
-		s.press("down")
-		s.press("down")
+		for range 4 {
+			s.press("down")
+		}
 		s.press("enter")
 		golden(t, name("not-available"), s.screen())
-		s.press("k")
-		s.press("k")
+		for range 4 {
+			s.press("k")
+		}
 		plan1, _ := env.Plan(context.Background(), 1)
 		s.press("enter")
 		s.say(planMsg{plan: plan1})
