@@ -258,6 +258,7 @@ type localTarget interface {
 	stacks.Target
 	Doctor() []plan.Finding
 	InspectApp(ctx context.Context, t topology.Topology, paths []string) ([]plan.Finding, error)
+	Purge(ctx context.Context, path string) (forgotten int, err error)
 }
 
 // here is the local target for one environment of an application.

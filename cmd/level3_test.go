@@ -151,6 +151,10 @@ func TestLevel3IsNearItsUsers(t *testing.T) {
 	if d := component(w.status(), "cdn-use1-g1-eu-west-1").Detail; !strings.HasPrefix(d, "hits ") || strings.HasPrefix(d, "hits 0 ") {
 		t.Errorf("status says of the edge: %q", d)
 	}
+	if r := w.must(0, "purge", "/*"); !strings.HasPrefix(r.out, "2 stored answers") {
+		t.Errorf("purge says %s", r)
+	}
+	w.must(3, "purge", "news")
 	// A write anywhere is seen everywhere once the database has told every region.
 	sign(t, home, "Grace")
 	eventually(t, "eu-west-1 sees what was written in us-east-1", func() bool { return slices.Contains(names(t, near), "Grace") })

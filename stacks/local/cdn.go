@@ -4,7 +4,7 @@ package local
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -42,8 +42,11 @@ func (l *Local) putCDNEdge(ctx context.Context, r engine.Request) error {
 // and returns how many answers that were.
 func (l *Local) Purge(ctx context.Context, path string) (int, error) {
 	c, _, err := agent.Connect(ctx, l.dirs)
+	if errors.Is(err, agent.ErrNotRunning) {
+		return 0, &Error{What: "nothing runs that could be purged", Hint: "'scale up --level 3' makes a CDN stand"}
+	}
 	if err != nil {
-		return 0, fmt.Errorf("the application does not run: %w", err)
+		return 0, err
 	}
 	return c.Purge(ctx, path)
 }
