@@ -7,7 +7,7 @@ import (
 )
 
 func newFailover(c *cli) *cobra.Command {
-	o := &change{goal: stacks.Goal{Verb: "failover"}}
+	o := &change{goal: stacks.Goal{Verb: "failover"}, immediately: true} // whoever needs one needs it now
 	cmd := &cobra.Command{
 		Use: "failover --to REGION", Short: "Let the databases be led from another region", Args: noArgs,
 		Long: `failover makes the replica in a region the leader. The old leader is fenced first,

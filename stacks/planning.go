@@ -235,9 +235,10 @@ func messages(sink plan.Sink) plan.Sink {
 // what it would do, where the guard wants to know.
 func anything(string) bool { return true }
 
-// closes reports whether the public address answers with the maintenance page.
+// closes reports whether the public address answers with the maintenance page, or
+// nobody takes writes.
 func closes(t topology.Topology) bool {
-	return slices.ContainsFunc(t.OfKind(topology.Entry), func(n topology.Node) bool { return n.Entry.Maintenance != nil })
+	return slices.ContainsFunc(t.Nodes, func(n topology.Node) bool { return n.Entry != nil && n.Entry.Maintenance != nil || n.Fenced() })
 }
 
 // overhead is what a step costs besides its resources: the engine, the gate's

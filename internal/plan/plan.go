@@ -116,7 +116,7 @@ type Step struct {
 	ID       string   `json:"id"` // close, change, open, …
 	Title    string   `json:"title"`
 	Gate     string   `json:"gate"`                // what must hold before the next step starts
-	Closed   bool     `json:"closed,omitempty"`    // the public address answers with the maintenance page meanwhile
+	Closed   bool     `json:"closed,omitempty"`    // the public address answers with the maintenance page meanwhile, or nobody takes writes
 	Rehearse bool     `json:"rehearsed,omitempty"` // the changes come from rehearsing the steps before it
 	Expect   float64  `json:"expect"`              // seconds, from the target's table of durations
 	Changes  []Change `json:"changes"`

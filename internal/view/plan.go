@@ -96,7 +96,11 @@ func Downtime(p plan.Plan, s Style) string {
 		}
 		return "Downtime: none."
 	}
-	return s.Warn(fmt.Sprintf("Downtime: about %s, in which the maintenance page answers.", Duration(seconds(p.Downtime))))
+	while := "the maintenance page answers"
+	if slices.ContainsFunc(p.Steps, func(st plan.Step) bool { return st.ID == "fence" }) {
+		while = "nobody takes writes, and reads go on"
+	}
+	return s.Warn(fmt.Sprintf("Downtime: about %s, in which %s.", Duration(seconds(p.Downtime)), while))
 }
 
 // CostLine is what the environment costs before and after, in a line.

@@ -143,9 +143,10 @@ func reachable(dir string, u *agent.User) error {
 }
 
 // settings are what a size means: memory for shared buffers and how many
-// connections. They are choices of ours, for machines from a laptop up.
+// connections: during a change of release both pools of all regions have some. They
+// are choices of ours, for machines from a laptop up.
 var settings = map[string][]string{
-	"small":  {"shared_buffers=64MB", "max_connections=100"},
-	"medium": {"shared_buffers=256MB", "max_connections=200"},
-	"large":  {"shared_buffers=1GB", "max_connections=400"},
+	"small":  {"shared_buffers=64MB", "max_connections=200"},
+	"medium": {"shared_buffers=256MB", "max_connections=400"},
+	"large":  {"shared_buffers=1GB", "max_connections=800"},
 }

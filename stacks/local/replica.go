@@ -185,6 +185,9 @@ func (l *Local) prepareLeader(ctx context.Context, in resource.PropertyMap, node
 		return fmt.Errorf("the leader %s cannot be asked", in["leader"].StringValue()) // pgx's own text quotes the connection string
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(7322)"); err != nil { // several replicas begin at once
+		return err
+	}
 	if err := ensureRole(ctx, conn, replicator, "REPLICATION LOGIN", in["replication"].StringValue()); err != nil {
 		return err
 	}
@@ -203,7 +206,7 @@ func (l *Local) prepareLeader(ctx context.Context, in resource.PropertyMap, node
 			return err
 		}
 	}
-	_, err = conn.Exec(ctx, "SELECT pg_create_physical_replication_slot($1) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", slot(node))
+	_, err = conn.Exec(ctx, "SELECT pg_create_physical_replication_slot($1, true) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", slot(node))
 	return err
 }
 

@@ -68,7 +68,7 @@ func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	// Enough for a database that is 70 ms away, and few enough that both pools of two
-	// instances in three regions stay below the 100 that a small server takes.
+	// instances in three regions stay below the 200 that a small server takes.
 	c.MaxConns, c.MinConns = connections, connections
 	p, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
