@@ -192,7 +192,7 @@ func alone(t *testing.T, env ...string) string {
 // Where all calls are tried, or one of each kind, a process has a part of them.
 const (
 	partOfCalls = "SCALE_TEST_CALLS"
-	callsAPart  = 150
+	callsAPart  = 15
 	noMoreCalls = "there are no more calls"
 )
 
