@@ -110,7 +110,7 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		}
 		p.Found = append(p.Found, found...)
 	} else if g.Verb == "failover" {
-		return p, nil, &Error{What: "this version brings the lead of a database to another region on the target local only", Hint: "on AWS, promote the replica in the console, then write to us: the state has to follow"}
+		return p, nil, &Error{What: "this version brings the lead of a database to another region on the target local only", Hint: "nothing was changed; on AWS a promotion is not built yet"}
 	}
 	if g.Verb != "down" {
 		moved, err := e.target.Pin(wanted, e.pins, g.Port)

@@ -175,7 +175,9 @@ func (c *Cache) fetch(w http.ResponseWriter, r *http.Request, o *object, led *fl
 
 // freshen takes over what the origin says anew of a stored response.
 func (c *Cache) freshen(o *object, f *fetching) *object {
-	n := *o
+	c.mu.Lock()
+	n := *o // whose busy is another's to change
+	c.mu.Unlock()
 	n.header = o.header.Clone()
 	for k, v := range kept(f.header) {
 		if k != "Content-Length" && k != "Content-Encoding" && k != "Content-Type" && k != "Content-Range" {
