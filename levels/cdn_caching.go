@@ -1,6 +1,8 @@
 package levels
 
 import (
+	"cmp"
+
 	"github.com/scale-levels/scale/internal/config"
 	"github.com/scale-levels/scale/internal/topology"
 )
@@ -84,5 +86,5 @@ func (b *builder) cdn() string {
 
 // name adds the application's name, which leads to the CDN.
 func (b *builder) name(cdn string) {
-	b.add(b.Home(), "dns", topology.Node{Kind: topology.DNS, DNS: &topology.DNSSpec{Policy: topology.Latency, To: cdn}}, cdn)
+	b.add(b.Home(), "dns", topology.Node{Kind: topology.DNS, DNS: &topology.DNSSpec{Policy: cmp.Or(topology.Policy(b.app.Routing), topology.Latency), Weights: b.app.Weights, To: cdn}}, cdn)
 }

@@ -21,6 +21,8 @@ type File struct {
 	Sessions     bool                   `yaml:"sessions" jsonschema_description:"true: a session store that speaks Redis's protocol stands at SESSION_URL."`
 	Domain       string                 `yaml:"domain" jsonschema_description:"The application's name in the DNS, in a zone of its own: app.example.com. The target aws needs it."`
 	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
+	Routing      string                 `yaml:"routing" jsonschema:"enum=latency,enum=geographic,enum=weighted,enum=failover" jsonschema_description:"Whom the application's name leads to which region, from level 3 on: the nearest, their own, by weights, or home as long as it answers. Default: latency. The target local only: on AWS a CDN answers everywhere."`
+	Weights      map[string]int         `yaml:"weights" jsonschema_description:"With routing weighted: each region's share, by its name. Default: 1."`
 	Maintenance  Maintenance            `yaml:"maintenance" jsonschema_description:"When and how changes that need downtime are made."`
 	Environments map[string]Environment `yaml:"environments" jsonschema_description:"Where it stands, by name. Default: dev, on this machine."`
 }
@@ -89,6 +91,8 @@ type App struct {
 	Files    *bool
 	Sessions bool
 	Regions  []string
+	Routing  string
+	Weights  map[string]int
 	Domain   string
 	Account  string // of AWS; empty: any
 	Key      string // URL of what seals the secrets; empty: a passphrase
@@ -110,6 +114,12 @@ type AppStatic struct {
 	Static
 	Release string
 }
+
+// How the application's name is answered; topology names the same.
+const (
+	RouteByLatency = "latency"
+	RouteByWeight  = "weighted"
+)
 
 // The defaults of scale.yaml.
 const (
@@ -134,7 +144,7 @@ func (f File) App(env string) (App, error) {
 	}
 	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
 		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions,
-		Domain: f.Domain, Account: e.Account, State: e.State, Key: e.Key}
+		Routing: or(f.Routing, RouteByLatency), Weights: f.Weights, Domain: f.Domain, Account: e.Account, State: e.State, Key: e.Key}
 	if a.Target == "" {
 		a.Target = DefaultTarget
 	}
@@ -188,6 +198,9 @@ func (a *App) Fit() error {
 	}
 	if a.Target != AWS && a.State != "" {
 		return &Problem{Key: "environments." + a.Env + ".state", What: "is for the target aws: what stands on this machine is recorded here", Hint: "take it out, or say target: aws"}
+	}
+	if a.Target == AWS && a.Routing != RouteByLatency {
+		return &Problem{Key: "routing", What: "is for the target local: on AWS a CDN answers users everywhere", Hint: "take it out, or say target: local"}
 	}
 	if a.Target == AWS && a.Domain == "" {
 		return &Problem{Key: "domain", What: "is missing: the target aws needs the application's name", Hint: "add domain: app.example.com, in a zone that can be delegated"}

@@ -81,6 +81,22 @@ func (p *parser) validate(f File) {
 		seen[r] = true
 		p.oneOf(key, r, Regions)
 	}
+	p.oneOf("routing", f.Routing, []string{RouteByLatency, "geographic", RouteByWeight, "failover"})
+	if len(f.Weights) > 0 && f.Routing != RouteByWeight {
+		p.at("weights", "is only for routing: weighted", "")
+	}
+	sum, regions := 0, f.Regions
+	if len(regions) == 0 {
+		regions = []string{DefaultRegion}
+	}
+	for _, r := range slices.Sorted(maps.Keys(f.Weights)) {
+		p.oneOf("weights."+r, r, regions)
+		p.bounds("weights."+r, f.Weights[r], 0, 1000)
+		sum += f.Weights[r]
+	}
+	if len(f.Weights) == len(regions) && sum == 0 {
+		p.at("weights", "lead nobody anywhere", "give one region at least a weight above 0")
+	}
 	if _, err := ParseWindow(f.Maintenance.Window); err != nil {
 		p.at("maintenance.window", err.Error(), "write it like 'Sun 03:00-05:00', 'Mon-Fri 02:00-04:00 UTC' or 'daily 23:30-01:00'")
 	}

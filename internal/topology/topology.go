@@ -193,12 +193,19 @@ type CDNSpec struct {
 // Policy is how a name is answered.
 type Policy string
 
-// Latency is the policy that answers with the region that is nearest by time.
-const Latency Policy = "latency"
+// The policies. None leads to a region that does not answer, as long as one does.
+const (
+	Latency    Policy = "latency"    // the region that is nearest by time
+	Geographic Policy = "geographic" // the user's own region
+	Weighted   Policy = "weighted"   // each region by its share
+	Failover   Policy = "failover"   // home, as long as it answers
+)
 
 // DNSSpec is the application's name.
 type DNSSpec struct {
 	Policy Policy `json:"policy"`
+	// Weights are the regions' shares by the policy weighted; a region without has 1.
+	Weights map[string]int `json:"weights,omitempty"`
 	To     string `json:"to"` // the CDN that it leads to
 }
 
@@ -348,7 +355,9 @@ func (n Node) clone() Node {
 	n.Files = clonePtr(n.Files)
 	n.Sessions = clonePtr(n.Sessions)
 	n.Cache = clonePtr(n.Cache)
-	n.DNS = clonePtr(n.DNS)
+	if n.DNS = clonePtr(n.DNS); n.DNS != nil {
+		n.DNS.Weights = maps.Clone(n.DNS.Weights)
+	}
 	if n.CDN != nil {
 		c := *n.CDN
 		c.Origins = slices.Clone(c.Origins)

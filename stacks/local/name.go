@@ -36,7 +36,11 @@ func (p *program) name(n topology.Node, c pulumi.Resource) error {
 		for _, to := range p.t.Regions {
 			ways = append(ways, pulumi.Map{"to": pulumi.String(to.Name), "address": pulumi.String(address(p.pins, r.Name, to.Name)), "roundTrip": pulumi.Int(int(roundTrip(r.Name, to.Name).Milliseconds()))})
 		}
-		regions = append(regions, pulumi.Map{"name": pulumi.String(r.Name), "entry": pulumi.String(entry), "users": pulumi.String(users(p.pins, r.Name).String()), "ways": ways})
+		weight := 1
+		if w, set := n.DNS.Weights[r.Name]; set {
+			weight = w
+		}
+		regions = append(regions, pulumi.Map{"weight": pulumi.Int(weight), "name": pulumi.String(r.Name), "entry": pulumi.String(entry), "users": pulumi.String(users(p.pins, r.Name).String()), "ways": ways})
 	}
 	s, err := p.resource(typeName, n.ID, pulumi.Map{
 		"node": pulumi.String(n.ID), "name": pulumi.String(p.domain), "policy": pulumi.String(string(n.DNS.Policy)), "ttl": pulumi.Int(nameTTL),
@@ -59,7 +63,7 @@ func (l *Local) putName(ctx context.Context, r engine.Request) error {
 		if err != nil {
 			return err
 		}
-		region := agent.Region{Name: o["name"].StringValue(), Entry: o["entry"].StringValue(), Clients: users, Weight: 1}
+		region := agent.Region{Name: o["name"].StringValue(), Entry: o["entry"].StringValue(), Clients: users, Weight: integer(o["weight"])}
 		for _, w := range o["ways"].ArrayValue() {
 			w := w.ObjectValue()
 			at, err := netip.ParseAddr(w["address"].StringValue())
