@@ -23,6 +23,7 @@ type Level struct {
 	Advantages    []string    `json:"advantages,omitempty"`
 	Disadvantages []string    `json:"disadvantages,omitempty"`
 	Decisions     []Decision  `json:"decisions,omitempty"`
+	Promises      []Promise   `json:"promises,omitempty"`
 
 	// Targets are those on which this version can stand it.
 	Targets []string `json:"targets"`
@@ -44,6 +45,16 @@ type Decision struct {
 	Question string `json:"question"`
 	Answer   string `json:"answer"`
 }
+
+// Promise is what a level is for, as it was measured on the target local.
+type Promise struct {
+	What   string `json:"what"`
+	Figure string `json:"figure"`
+	Repeat string `json:"repeat"` // the command that measures it again
+}
+
+// measure is the command that runs a test which measures.
+func measure(test string) string { return "go test -tags faults ./cmd -run " + test + " -v" }
 
 // On reports whether this version can stand the level on a target.
 func (l Level) On(target string) bool { return slices.Contains(l.Targets, target) }

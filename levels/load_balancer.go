@@ -41,6 +41,10 @@ func loadBalancer() Level {
 			{"What about a POST whose backend dies?", "It may have been done, so it is not repeated: the client gets 502. A key that makes it idempotent is the application's answer."},
 			{"When is it time for level 3?", "When users far away wait for every round trip, or when the same answers are computed again and again."},
 		},
+		Promises: []Promise{
+			{"no downtime in a change", "36 walks in 120 s: 24,942 quick requests and 9,843 acknowledged writes, 0 failed, 0 lost", measure("TestNothingIsDroppedOnTheWay")},
+			{"the death of a backend costs no idempotent request", "4 kills: no read failed; 10 of 135 writes got 502, none that was acknowledged was lost", measure("TestABackendIsKilledUnderLoad")},
+		},
 		Targets: []string{"local", "aws"},
 		build:   buildLoadBalancer,
 	}

@@ -34,6 +34,12 @@ func replicas() Level {
 			{"How is a second leader prevented?", "The old one is fenced before the new one is promoted: it refuses writes even if it comes back by itself, and rejoins as a replica from a fresh copy."},
 			{"When is it time for level 5?", "When teams wait for each other's releases, or one part of the data outgrows the rest."},
 		},
+		Promises: []Promise{
+			{"a distant read at local latency", "below 60 ms in every run of the test, where the leader is 71 ms away", measure("TestLevel4IsReachedAndLeftUnderLoad")},
+			{"the lead moves without loss", "there and back under load: 485 acknowledged writes, 0 lost, no read failed, at most 1.0 s without a write", measure("TestFailoverUnderLoad")},
+			{"a dead leader is replaced", "by one command that says what may be lost; nothing was, of what the replica had", measure("TestFailoverFromADeadLeader")},
+			{"no downtime on the way there and back", "24,882 requests and 9,264 acknowledged writes from two regions, 0 failed, 0 lost", measure("TestLevel4IsReachedAndLeftUnderLoad")},
+		},
 		Targets: []string{"local", "aws"},
 		build:   buildReplicas,
 	}

@@ -206,7 +206,7 @@ type DNSSpec struct {
 	Policy Policy `json:"policy"`
 	// Weights are the regions' shares by the policy weighted; a region without has 1.
 	Weights map[string]int `json:"weights,omitempty"`
-	To     string `json:"to"` // the CDN that it leads to
+	To      string         `json:"to"` // the CDN that it leads to
 }
 
 // Link says that From may talk to To; the credentials of that link are From's alone.

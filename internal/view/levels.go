@@ -108,4 +108,11 @@ func LevelMarkdown(w io.Writer, l levels.Level) {
 	for _, d := range l.Decisions {
 		fmt.Fprintf(w, "- **%s** %s\n", d.Question, d.Answer)
 	}
+	if len(l.Promises) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\n## What it promises, measured\n\nOn this machine; [performance](../performance.md) and [local](../local.md) say how.\n\n| promise | measured | repeat |\n|---|---|---|\n")
+	for _, p := range l.Promises {
+		fmt.Fprintf(w, "| %s | %s | `%s` |\n", p.What, p.Figure, p.Repeat)
+	}
 }
