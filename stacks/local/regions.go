@@ -3,6 +3,7 @@
 package local
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net"
@@ -13,8 +14,6 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
-	"context"
 
 	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/stacks/engine"
