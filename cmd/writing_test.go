@@ -41,8 +41,7 @@ func startWriting(urls ...string) *writing {
 	l := &writing{cancel: cancel, acked: map[int64]bool{}, ok: map[string][]time.Time{}, failed: map[string][]time.Time{}}
 	for _, url := range urls {
 		c := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 64}}
-		for name, do := range map[string]func(){"write": func() { l.write(c, url) }, "read": func() { l.read(c, url) }} {
-			_ = name
+		for _, do := range []func(){func() { l.write(c, url) }, func() { l.read(c, url) }} {
 			l.wg.Go(func() {
 				t := time.NewTicker(40 * time.Millisecond)
 				defer t.Stop()

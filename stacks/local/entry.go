@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/scale-levels/scale/internal/topology"
@@ -96,4 +97,14 @@ func maintenancePage(file string) (string, error) {
 		return "", &Error{What: fmt.Sprintf("the maintenance page %s cannot be read", file), Err: err, Hint: "'maintenance.page' is relative to scale.yaml"}
 	}
 	return string(b), nil
+}
+
+func integer(v resource.PropertyValue) int { return int(v.NumberValue()) }
+
+func (l *Local) putEdge(ctx context.Context, e agent.Edge) error {
+	c, err := l.running(ctx)
+	if err != nil {
+		return err
+	}
+	return c.PutEdge(ctx, e)
 }

@@ -82,7 +82,7 @@ func (l *Local) named(ctx context.Context, t topology.Topology, pins Pins, waiti
 	}
 	return l.until(ctx, waiting, func() (string, error) {
 		for _, r := range t.Regions {
-			if at, err := Lookup(ctx, server, l.domain(t), users(pins, r.Name)); err != nil || !at.IsValid() {
+			if at, err := lookup(ctx, server, l.domain(t), users(pins, r.Name)); err != nil || !at.IsValid() {
 				return fmt.Sprintf("the name %s leads users in %s nowhere (%v)", l.domain(t), r.Name, err), nil
 			}
 		}

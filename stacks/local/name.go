@@ -85,9 +85,9 @@ func nameServer(t topology.Topology, p Pins) string {
 	return ""
 }
 
-// Lookup asks a name server where it leads users who come from somewhere, as their
+// lookup asks a name server where it leads users who come from somewhere, as their
 // resolver would (RFC 7871). The address is not valid where there is no such name.
-func Lookup(ctx context.Context, server, name string, users netip.Prefix) (netip.Addr, error) {
+func lookup(ctx context.Context, server, name string, users netip.Prefix) (netip.Addr, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(dns.Fqdn(name), dns.TypeA)
 	q.SetEdns0(dns.DefaultMsgSize, false)

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/scale-levels/scale/internal/topology"
@@ -48,7 +47,7 @@ func numberRegions(t topology.Topology, p Pins) error {
 		}
 		taken := map[string]bool{}
 		for k, v := range p {
-			if len(k) > len("region:") && k[:len("region:")] == "region:" {
+			if strings.HasPrefix(k, regionKey("")) {
 				taken[v] = true
 			}
 		}
@@ -111,7 +110,7 @@ var places = map[string][2]float64{
 // roundTrip is an estimate of what a round trip between two regions takes: there and
 // back by light in glass, 200 km a millisecond, on a way that is 1.3 times the great
 // circle, and never less than a millisecond. us-east-1 and eu-west-1 are 71 ms apart
-// by it. It is no measurement: cables make detours, and some pairs take a third more.
+// by it. It is no measurement: cables make detours of their own.
 func roundTrip(a, b string) time.Duration {
 	if a == b {
 		return 0
@@ -187,14 +186,4 @@ func (l *Local) putLink(ctx context.Context, r engine.Request) error {
 	in := r.Inputs
 	return l.putEdge(ctx, agent.Edge{Name: r.Name, Node: in["node"].StringValue(), Kind: "link", Host: in["host"].StringValue(), Port: integer(in["port"]), Tag: tag(r),
 		To: in["to"].StringValue(), RTT: time.Duration(integer(in["roundTrip"])) * time.Millisecond})
-}
-
-func integer(v resource.PropertyValue) int { return int(v.NumberValue()) }
-
-func (l *Local) putEdge(ctx context.Context, e agent.Edge) error {
-	c, err := l.running(ctx)
-	if err != nil {
-		return err
-	}
-	return c.PutEdge(ctx, e)
 }

@@ -60,7 +60,8 @@ func (p *program) follow(n topology.Node, in pulumi.Map) {
 func slot(node string) string { return strings.ReplaceAll(node, "-", "_") }
 
 // A replica that is gone keeps at most so much of its leader's log from being thrown
-// away: it must not fill the leader's disk. One that is further behind is copied anew.
+// away: it must not fill the leader's disk. One that is further behind cannot follow any
+// more, which its status says; going to level 3 and back copies it anew.
 const slotKeeps = "256MB"
 
 // standbySignal is the file by which PostgreSQL knows that a directory follows.
@@ -194,11 +195,7 @@ func (l *Local) updateDirectory(ctx context.Context, r engine.Request) (resource
 	}
 	switch {
 	case follows && !followed:
-		retired := dir + ".retired"
-		if err := os.RemoveAll(retired); err != nil {
-			return nil, err
-		}
-		if err := os.Rename(dir, retired); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := retire(dir); err != nil {
 			return nil, err
 		}
 		return l.createReplicaDirectory(ctx, r)
@@ -212,11 +209,29 @@ func (l *Local) updateDirectory(ctx context.Context, r engine.Request) (resource
 			return nil, err
 		}
 		// Whoever starts a server on it gets one that follows nobody and takes no writes.
-		if err := writeFor(u, filepath.Join(dir, standbySignal), ""); err != nil {
+		if err := writeFor(u, filepath.Join(dir, standbySignal), fencedMark); err != nil {
 			return nil, err
 		}
 	}
 	return dataDirectoryOutputs(r, dir, majorOf(dir)), nil
+}
+
+// fencedMark is what the signal says in the files of a leader that was fenced; PostgreSQL
+// reads nothing there, and a promotion removes it.
+const fencedMark = "fenced\n"
+
+// retire takes the files of a fenced leader out of the way. What was killed after that, or
+// once the copy was there, finds none: then what is kept is that leader's, and stays.
+func retire(dir string) error {
+	mark, err := os.ReadFile(filepath.Join(dir, standbySignal))
+	if errors.Is(err, os.ErrNotExist) || err == nil && string(mark) != fencedMark {
+		return nil // a copy is taken up, and anything else refused
+	}
+	if err != nil {
+		return err
+	}
+	retired := dir + ".retired"
+	return errors.Join(os.RemoveAll(retired), os.Rename(dir, retired))
 }
 
 // take makes a server that follows one that leads, if it is not: asking again changes

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"crypto/rand"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ func newStore(edge string, entry func() (Edge, bool)) *httpcache.Cache {
 		r.Body, r.ContentLength = nil, 0
 		r.Header.Set(refreshField, refreshWord)
 		if resp, err := refresher.Do(r); err == nil { // else it stays stale, and is asked for again
+			_, _ = io.Copy(io.Discard, resp.Body) // what is not read whole is not stored
 			resp.Body.Close()
 		}
 	}})

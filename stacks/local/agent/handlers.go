@@ -69,14 +69,14 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		return origin(w, r)
 	}
 	r = refreshes(r)
-	asked := false
-	err := store.Serve(w, r, func(w http.ResponseWriter, r *http.Request) error {
+	asked, rec := false, caddyhttp.NewResponseRecorder(w, nil, nil)
+	err := store.Serve(rec, r, func(w http.ResponseWriter, r *http.Request) error {
 		asked = true
 		return origin(w, r)
 	})
 	if !asked && err == nil {
 		now.balancer.meter(edge.Node).count(time.Now(), false)
-		now.access.add(edge.Name, r, came, http.StatusOK, "cdn")
+		now.access.add(edge.Name, r, came, rec.Status(), "cdn")
 	}
 	return err
 }

@@ -43,7 +43,7 @@ type nameServer struct{ edge string }
 // answered is how long a client's resolver may wait for one of our answers.
 const answered = 2 * time.Second
 
-// serve answers on both sockets of a name server; end stops it.
+// serveName answers on both sockets of a name server; end stops it.
 func serveName(edge string, udp net.PacketConn, tcp net.Listener) (end func()) {
 	h := nameServer{edge}
 	servers := []*dns.Server{{PacketConn: udp, Handler: h, ReadTimeout: answered, WriteTimeout: answered}, {Listener: tcp, Handler: h, ReadTimeout: answered, WriteTimeout: answered}}

@@ -29,6 +29,7 @@ type Cache struct {
 	recent  *list.List           // of *object, the last used first
 	bytes   int64
 	flights map[string]*flight
+	under   map[*fetching]bool   // on their way
 	passes  map[string]time.Time // keys of what was not to be stored lately, until when they are not waited for
 	stats   Stats
 }
@@ -77,7 +78,7 @@ func New(o Options) *Cache {
 		o.Most = 64 << 20
 	}
 	return &Cache{name: o.Name, most: o.Most, largest: o.Most / 8, refresh: o.Refresh, now: time.Now,
-		stored: map[string][]*object{}, recent: list.New(), flights: map[string]*flight{}, passes: map[string]time.Time{}}
+		stored: map[string][]*object{}, recent: list.New(), flights: map[string]*flight{}, under: map[*fetching]bool{}, passes: map[string]time.Time{}}
 }
 
 // Handler answers a request, or says why nobody can.
@@ -140,11 +141,15 @@ func (o *object) goesWith(r *http.Request) bool {
 	return true
 }
 
-// put stores a response in the place of the one that went with the same requests.
-func (c *Cache) put(o *object, r *http.Request) {
+// put stores a response in the place of the one that went with the same requests, unless
+// it was to be forgotten while it was on its way.
+func (c *Cache) put(o *object, f *fetching) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.find(r); old != nil {
+	if f.gone {
+		return
+	}
+	if old := c.find(f.r); old != nil {
 		c.drop(old)
 	}
 	o.at = c.recent.PushFront(o)
@@ -174,13 +179,17 @@ func (c *Cache) drop(o *object) {
 // every host. It returns how many responses that were.
 func (c *Cache) Purge(path string) int {
 	prefix, below := strings.CutSuffix(path, "*")
+	goes := func(p string) bool { return p == path || below && strings.HasPrefix(p, prefix) }
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for f := range c.under {
+		f.gone = f.gone || goes(f.r.URL.Path)
+	}
 	n := 0
 	for e := c.recent.Front(); e != nil; {
 		o := e.Value.(*object)
 		e = e.Next()
-		if o.path == path || below && strings.HasPrefix(o.path, prefix) {
+		if goes(o.path) {
 			c.drop(o)
 			n++
 		}
@@ -192,6 +201,9 @@ func (c *Cache) Purge(path string) int {
 func (c *Cache) forget(k string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for f := range c.under {
+		f.gone = f.gone || key(f.r) == k
+	}
 	for len(c.stored[k]) > 0 {
 		c.drop(c.stored[k][0])
 	}

@@ -230,6 +230,32 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// What is forgotten while it is on its way is not stored behind that.
+func TestForgottenOnItsWay(t *testing.T) {
+	for what, forget := range map[string]func(*edge){
+		"purge": func(e *edge) { e.Purge("/*") },
+		"write": func(e *edge) { e.ask("POST /a") },
+	} {
+		arrived, go_ := make(chan struct{}), make(chan struct{})
+		e := newEdge(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "GET" {
+				w.Header().Set("Cache-Control", "max-age=60")
+				arrived <- struct{}{}
+				<-go_
+			}
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { e.ask("GET /a") })
+		<-arrived
+		forget(e)
+		close(go_)
+		wg.Wait()
+		if n := e.Stats().Objects; n != 0 {
+			t.Errorf("after a %s %d objects are stored", what, n)
+		}
+	}
+}
+
 // Many who ask at once for what is not there are one request to the origin; what is not
 // to be stored is waited for by nobody.
 func TestCoalescing(t *testing.T) {

@@ -142,7 +142,8 @@ func (c *Cache) fetch(w http.ResponseWriter, r *http.Request, o *object, led *fl
 		}
 	}
 	f := &fetching{ResponseWriter: w, c: c, r: r, old: o, asked: c.now(), led: led}
-	defer f.end()
+	f.begin()
+	defer f.over()
 	err := next(f, asked)
 	if err != nil && f.status == 0 && o != nil && o.stale(c.now()) < o.policy.ifError {
 		f.erred, err = true, nil
@@ -189,7 +190,7 @@ func (c *Cache) freshen(o *object, f *fetching) *object {
 	n.policy = policyOf(f.r, n.status, n.header, came)
 	n.fresh = n.policy.fresh
 	if n.policy.store {
-		c.put(&n, f.r)
+		c.put(&n, f)
 	} else {
 		c.forget(n.key)
 	}
@@ -237,6 +238,21 @@ type fetching struct {
 	keep   bool // the body is being kept
 	held   bool // the client gets the whole once it is stored: it asked for a part, or with a condition
 	erred  bool // the origin failed, and what is stored may be answered with
+	gone   bool // it was to be forgotten meanwhile; the cache's mutex guards it
+}
+
+func (f *fetching) begin() {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.under[f] = true
+}
+
+// over is the end, however it came.
+func (f *fetching) over() {
+	f.c.mu.Lock()
+	delete(f.c.under, f)
+	f.c.mu.Unlock()
+	f.end()
 }
 
 // Unwrap lets the answer be flushed and its connection be taken over.
@@ -373,7 +389,7 @@ func (f *fetching) store() *object {
 	n, err := strconv.Atoi(f.Header().Get("Content-Length"))
 	whole := err != nil || n == len(o.body)
 	if f.keep && whole {
-		f.c.put(o, f.r)
+		f.c.put(o, f)
 	} else if f.old != nil && f.status < http.StatusInternalServerError {
 		f.c.forget(o.key) // what was stored is not what there is
 	}
