@@ -97,10 +97,16 @@ func (l *link) carry(c net.Conn) {
 		l.over(c)
 		return
 	}
-	l.passages.Add(1)
 	l.mu.Lock()
-	l.conns[up] = true
+	moved := l.to != to // while it connected
+	l.conns[up] = !moved
 	l.mu.Unlock()
+	if moved {
+		l.over(up)
+		l.over(c)
+		return
+	}
+	l.passages.Add(1)
 	var once sync.Once
 	ended := func() {
 		once.Do(func() { l.passages.Add(-1); l.over(c); l.over(up) })
