@@ -150,7 +150,10 @@ func builtin(env, target string) (config.App, error) {
 	f := config.File{
 		Name: "guestbook",
 		Services: map[string]config.Service{"web": {
-			Command: config.Command{exe, "guestbook", "serve"}, Health: "/healthz", Routes: []string{"/api", "/healthz"},
+			Command: config.Command{exe, "guestbook", "serve"}, Health: "/healthz", Routes: []string{"/api", "/healthz"}, Calls: []string{"likes"},
+		}, "likes": {
+			Command: config.Command{exe, "guestbook", "likes"}, Health: "/api/likes/healthz", Routes: []string{"/api/likes"}, From: 5,
+			Gateway: &config.Gateway{Timeout: 5, OpenAfter: 5, OpenFor: 5},
 		}},
 		Static:   &config.Static{Route: "/"},
 		Database: &config.Database{},
@@ -172,8 +175,11 @@ func builtin(env, target string) (config.App, error) {
 	if err := override(&a, target); err != nil {
 		return a, err
 	}
-	if a.Target == config.AWS { // only ever rehearsed: nobody published its image
-		a.Domain, a.Services[0].Image = "guestbook.example.com", "example.com/guestbook:"+version()
+	if a.Target == config.AWS { // only ever rehearsed: nobody published its images
+		a.Domain = "guestbook.example.com"
+		for i := range a.Services {
+			a.Services[i].Image, a.Services[i].Gateway = "example.com/guestbook-"+a.Services[i].Name+":"+version(), nil
+		}
 	}
 	return a, a.Fit()
 }

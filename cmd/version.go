@@ -102,7 +102,7 @@ func newAgent() *cobra.Command {
 // newGuestbook is the built-in example application; an environment starts it.
 func newGuestbook() *cobra.Command {
 	return &cobra.Command{
-		Use: "guestbook [serve|work]", Hidden: true, DisableFlagParsing: true, Short: "Run the built-in example application",
+		Use: "guestbook [serve|likes|work]", Hidden: true, DisableFlagParsing: true, Short: "Run the built-in example application",
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
 		RunE:              func(_ *cobra.Command, args []string) error { return app.Main(args) },
 	}

@@ -130,6 +130,7 @@ func (b *builder) backend(svc config.AppService, color string, instances int) *t
 		Instances: instances, Env: svc.Env, Secrets: svc.Secrets, SecretsVersion: svc.SecretsVersion, Health: svc.Health,
 		StartTimeout: svc.StartTimeout, StopTimeout: svc.StopTimeout, Calls: svc.Calls,
 	}
+	spec.Called = slices.ContainsFunc(b.app.Services, func(s config.AppService) bool { return slices.Contains(s.Calls, svc.Name) })
 	if b.app.Static != nil {
 		spec.StaticURL = b.app.Static.Route
 	}

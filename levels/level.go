@@ -112,7 +112,7 @@ func Build(app config.App, level int, now topology.Topology) (topology.Topology,
 	if app.Target != "" && !l.On(app.Target) {
 		return topology.Topology{}, &UnknownError{level, fmt.Sprintf("(%s) cannot be built on %s by this version", l.Name, app.Target)}
 	}
-	t, err := l.build(app, now)
+	t, err := l.build(app.At(level), now)
 	if err != nil {
 		return t, err
 	}

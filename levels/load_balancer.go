@@ -87,7 +87,7 @@ func (b *builder) balanced(region string) error {
 			shares, behind = append(shares, s), append(behind, s.To)
 		}
 		for _, r := range svc.Routes {
-			balancer.Rules = append(balancer.Rules, topology.Rule{Path: r, Pools: slices.Clone(shares)})
+			balancer.Rules = append(balancer.Rules, topology.Rule{Path: r, Pools: slices.Clone(shares), Limits: limits(svc)})
 		}
 	}
 	if static := b.static(region, 2); static != "" {
@@ -97,6 +97,14 @@ func (b *builder) balanced(region string) error {
 	lb := b.add(region, "lb", topology.Node{Kind: topology.LoadBalancer, LoadBalancer: balancer}, behind...)
 	b.add(region, "entry", topology.Node{Kind: topology.Entry, Entry: &topology.EntrySpec{Routes: []topology.Route{{Path: "/", To: lb}}}}, lb)
 	return nil
+}
+
+// limits are what the gateway keeps requests for a service to.
+func limits(svc config.AppService) topology.Limits {
+	if svc.Gateway == nil {
+		return topology.Limits{}
+	}
+	return topology.Limits(*svc.Gateway)
 }
 
 // pools adds both colours of a service and returns the one that is to take the

@@ -35,7 +35,7 @@ func microservices() Level {
 			{"What does a service do while another is down?", "Answer with less. A timeout on every call, a retry only for what may happen twice, and a circuit that opens before the queue does."},
 			{"Who may call whom?", "What is linked, and nothing else: the link carries the credentials."},
 		},
-		Targets: []string{"aws"},
+		Targets: []string{"local", "aws"},
 		build:   buildMicroservices,
 	}
 }
@@ -45,6 +45,10 @@ const ownFrom = 5
 
 func buildMicroservices(app config.App, now topology.Topology) (topology.Topology, error) {
 	b := newBuilder(app, 5, now, app.Regions...)
+	if app.Target == config.DefaultTarget && len(app.Services) < 2 {
+		return b.Topology, &AppError{"level 5 is for several services, and the application has one: " + app.Services[0].Name,
+			"name another one under services, or stay at level 4"}
+	}
 	if err := b.stores(); err != nil {
 		return b.Topology, err
 	}

@@ -33,6 +33,8 @@ type Service struct {
 	Image        string            `yaml:"image" jsonschema_description:"The container image that the target aws runs, with a tag or digest; the application listens on PORT. Its own command is used."`
 	Database     string            `yaml:"database" jsonschema:"enum=shared,enum=own" jsonschema_description:"own: from level 5 on the service has a database of its own. Default: shared."`
 	Calls        []string          `yaml:"calls" jsonschema_description:"The services that this one calls; their addresses are SERVICE_<NAME>_URL."`
+	From         int               `yaml:"from_level" jsonschema:"minimum=1" jsonschema_description:"The level from which on this is a service of its own; below it, another service does its work. Default: 1."`
+	Gateway      *Gateway          `yaml:"gateway" jsonschema_description:"What the load balancer keeps requests for this service to, from level 2 on. The target local only: AWS's load balancer has none of it."`
 	Migrate      Command           `yaml:"migrate" jsonschema_description:"Runs to its end before instances of a new release start: database migrations."`
 	Dir          string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
 	Health       string            `yaml:"health" jsonschema_description:"Path that answers 2xx or 3xx when an instance is ready. Default: /"`
@@ -42,6 +44,14 @@ type Service struct {
 	Secrets      []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the service."`
 	StartTimeout int               `yaml:"start_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds until the health path must answer. Default: 60."`
 	StopTimeout  int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL. Default: 10."`
+}
+
+// Gateway is what requests for a service are kept to. What is 0 is not limited.
+type Gateway struct {
+	Timeout   int `yaml:"timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds until the answer must begin; then the caller gets 504. Default: as long as it takes."`
+	Attempts  int `yaml:"attempts" jsonschema:"minimum=1,maximum=10" jsonschema_description:"How many instances are asked for one request, at most; POST and PATCH are repeated only when nobody has got them. Default: as many as five seconds allow."`
+	OpenAfter int `yaml:"open_after" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"After so many failures in a row (5xx, or no answer) the circuit opens: callers get 503 at once. Default: it never opens."`
+	OpenFor   int `yaml:"open_for" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds until one request is let through to see whether the service answers again. Default: 10."`
 }
 
 // Static is a directory of files.
@@ -133,6 +143,7 @@ const (
 	DefaultStartTimeout = 60
 	DefaultStopTimeout  = 10
 	DefaultRetryAfter   = 30
+	DefaultOpenFor      = 10
 )
 
 // App resolves the file for an environment; an empty name means the only one,
@@ -165,7 +176,12 @@ func (f File) App(env string) (App, error) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Services)) {
 		s := f.Services[n]
-		s.Health, s.Database = or(s.Health, DefaultHealth), or(s.Database, DatabaseShared)
+		s.Health, s.Database, s.From = or(s.Health, DefaultHealth), or(s.Database, DatabaseShared), or(s.From, 1)
+		if s.Gateway != nil && s.Gateway.OpenAfter > 0 {
+			g := *s.Gateway
+			g.OpenFor = or(g.OpenFor, DefaultOpenFor)
+			s.Gateway = &g
+		}
 		s.StartTimeout, s.StopTimeout = or(s.StartTimeout, DefaultStartTimeout), or(s.StopTimeout, DefaultStopTimeout)
 		if len(s.Routes) == 0 {
 			s.Routes = []string{"/"}
@@ -173,6 +189,17 @@ func (f File) App(env string) (App, error) {
 		a.Services = append(a.Services, AppService{Name: n, Service: s})
 	}
 	return a, nil
+}
+
+// At is the application at a level: with the services that are ones of their own there.
+func (a App) At(level int) App {
+	a.Services = slices.DeleteFunc(slices.Clone(a.Services), func(s AppService) bool { return s.From > level })
+	for i := range a.Services {
+		a.Services[i].Calls = slices.DeleteFunc(slices.Clone(a.Services[i].Calls), func(to string) bool {
+			return !slices.ContainsFunc(a.Services, func(s AppService) bool { return s.Name == to })
+		})
+	}
+	return a
 }
 
 // Fit checks that the application has what its target needs, and drops what only
@@ -185,6 +212,8 @@ func (a *App) Fit() error {
 		switch {
 		case a.Target == AWS && s.Image == "":
 			return &Problem{Key: key + ".image", What: "is missing: the target aws runs images", Hint: "name the image with its tag, for example ghcr.io/acme/" + s.Name + ":1.0"}
+		case a.Target == AWS && s.Gateway != nil:
+			return &Problem{Key: key + ".gateway", What: "is for the target local: AWS's load balancer has none of it", Hint: "take it out, or say target: local"}
 		case a.Target == AWS:
 			s.Command, s.Dir, s.Release = nil, "", s.Image
 		case len(s.Command) == 0:

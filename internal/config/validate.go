@@ -67,6 +67,9 @@ func (p *parser) validate(f File) {
 		}
 		p.path("static.route", f.Static.Route)
 	}
+	if len(f.Services) > 0 && !slices.ContainsFunc(slices.Collect(maps.Values(f.Services)), func(s Service) bool { return s.From <= 1 }) {
+		p.at("services", "none is there from level 1 on", "leave from_level out of the one that does the others' work until then")
+	}
 	p.routes(f)
 	if d := f.Database; d != nil {
 		p.oneOf("database.engine", d.Engine, []string{"postgres"})
@@ -147,6 +150,16 @@ func (p *parser) service(key, name string, s Service) {
 	if _, set := p.lines[key+".instances"]; set {
 		p.bounds(key+".instances", or(s.Instances, -1), 1, 64)
 	}
+	p.bounds(key+".from_level", s.From, 1, 1000)
+	if g := s.Gateway; g != nil {
+		p.bounds(key+".gateway.timeout", g.Timeout, 1, 3600)
+		p.bounds(key+".gateway.attempts", g.Attempts, 1, 10)
+		p.bounds(key+".gateway.open_after", g.OpenAfter, 1, 1000)
+		p.bounds(key+".gateway.open_for", g.OpenFor, 1, 3600)
+		if g.OpenFor > 0 && g.OpenAfter == 0 {
+			p.at(key+".gateway.open_for", "says how long a circuit is open that never opens", "add open_after: 5")
+		}
+	}
 	p.bounds(key+".start_timeout", s.StartTimeout, 1, 3600)
 	p.bounds(key+".stop_timeout", s.StopTimeout, 1, 3600)
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
@@ -184,7 +197,7 @@ func (p *parser) variable(key, name string) {
 	switch {
 	case !envForm.MatchString(name):
 		p.at(key, fmt.Sprintf("%q is not the name of an environment variable", name), "letters, digits and underscores, not starting with a digit")
-	case slices.Contains(reserved, name), strings.HasPrefix(name, "SCALE_"):
+	case slices.Contains(reserved, name), strings.HasPrefix(name, "SCALE_"), strings.HasPrefix(name, "SERVICE_"):
 		p.at(key, name+" is set by the environment itself", "choose another name")
 	}
 }

@@ -107,6 +107,16 @@ type LoadBalancerSpec struct {
 type Rule struct {
 	Path  string  `json:"path"`
 	Pools []Share `json:"pools"`
+	// Limits are what the requests are kept to.
+	Limits Limits `json:"limits,omitzero"`
+}
+
+// Limits are what a gateway keeps requests for a service to; 0 stands for none.
+type Limits struct {
+	Timeout   int `json:"timeout,omitempty"`   // seconds until the answer must begin
+	Attempts  int `json:"attempts,omitempty"`  // how many instances are asked at most
+	OpenAfter int `json:"openAfter,omitempty"` // failures in a row that open the circuit
+	OpenFor   int `json:"openFor,omitempty"`   // seconds
 }
 
 // Share is a pool's part of a rule. A pool whose weight is 0 is idle: only
@@ -137,6 +147,7 @@ type BackendSpec struct {
 	StaticURL string            `json:"staticUrl"`         // where its static files are; empty: nobody else serves them
 	Routes    []string          `json:"routes,omitempty"`  // of a single node: the paths that lead to it, whoever else they lead to
 	Calls     []string          `json:"calls,omitempty"`   // the services that it may call
+	Called    bool              `json:"called,omitempty"`  // other services may call it
 	Env       map[string]string `json:"env,omitempty"`     // the application's own settings, no secrets
 	Secrets   []string          `json:"secrets,omitempty"` // names of settings whose values are kept encrypted in the record
 	// SecretsVersion stands for those values: it changes when one does.

@@ -24,7 +24,7 @@ import (
 
 // backend is a process an instance, after the migration of its release.
 func (p *program) backend(n topology.Node, c pulumi.Resource) error {
-	b, after := n.Backend, p.behind(n.ID)
+	b, after := n.Backend, append(p.behind(n.ID), p.made[n.ID]...)
 	if b.Instances == 0 {
 		return nil // an idle colour
 	}
@@ -73,6 +73,7 @@ func (p *program) environment(n topology.Node, port int) pulumi.Map {
 	}
 	p.databaseEnvironment(n, env)
 	p.storeEnvironment(n, env)
+	p.callEnvironment(n, env)
 	if n.Backend.StaticURL != "" {
 		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(n.Backend.StaticURL, "/") + "/")
 	}

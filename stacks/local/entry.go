@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -66,7 +67,11 @@ func (p *program) balancer(n topology.Node, c pulumi.Resource) error {
 		for _, s := range r.Pools {
 			pools = append(pools, pulumi.Map{"to": pulumi.String(s.To), "color": pulumi.String(s.Color), "weight": pulumi.Int(s.Weight)})
 		}
-		rules = append(rules, pulumi.Map{"path": pulumi.String(r.Path), "pools": pools})
+		rule := pulumi.Map{"path": pulumi.String(r.Path), "pools": pools}
+		if l := r.Limits; l != (topology.Limits{}) {
+			rule["limits"] = pulumi.Map{"timeout": pulumi.Int(l.Timeout), "attempts": pulumi.Int(l.Attempts), "openAfter": pulumi.Int(l.OpenAfter), "openFor": pulumi.Int(l.OpenFor)}
+		}
+		rules = append(rules, rule)
 	}
 	b, err := p.resource(typeBalancer, n.ID, pulumi.Map{"node": pulumi.String(n.ID), "rules": rules}, c, p.behind(n.ID))
 	p.made[n.ID] = append(p.made[n.ID], b)
@@ -81,6 +86,11 @@ func (l *Local) putBalancer(ctx context.Context, r engine.Request) error {
 		for _, s := range o["pools"].ArrayValue() {
 			s := s.ObjectValue()
 			rule.Pools = append(rule.Pools, agent.Share{To: s["to"].StringValue(), Color: s["color"].StringValue(), Weight: int(s["weight"].NumberValue())})
+		}
+		if l := o["limits"]; l.IsObject() {
+			v := l.ObjectValue()
+			rule.Limits = agent.Limits{Timeout: time.Duration(integer(v["timeout"])) * time.Second, Attempts: integer(v["attempts"]),
+				OpenAfter: integer(v["openAfter"]), OpenFor: time.Duration(integer(v["openFor"])) * time.Second}
 		}
 		e.Rules = append(e.Rules, rule)
 	}

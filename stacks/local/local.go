@@ -310,7 +310,7 @@ func (l *Local) Live(_ context.Context, t topology.Topology, pins Pins, _ func(s
 // Program is the Pulumi program of a topology: a file of this package a kind of node.
 func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
-		p := &program{ctx: ctx, t: t, pins: pins, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
+		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
 		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Cache, topology.Static, topology.Backend,
 			topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
@@ -319,8 +319,13 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 					return fmt.Errorf("%s: %w", n.ID, err)
 				}
 			}
-			if kind == replica {
+			switch kind {
+			case replica:
 				if err := p.ways(); err != nil {
+					return err
+				}
+			case topology.Static:
+				if err := p.calls(); err != nil {
 					return err
 				}
 			}

@@ -51,6 +51,9 @@ func listening(t topology.Topology) []string {
 		for _, w := range waysOf(t, n) {
 			names = append(names, w.name)
 		}
+		for _, c := range callsOf(t, n) {
+			names = append(names, c.name())
+		}
 	}
 	return names
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/local/agent"
 )
 
 // program builds the resources of one topology.
@@ -13,6 +14,7 @@ type program struct {
 	ctx  *pulumi.Context
 	t    topology.Topology
 	pins Pins
+	dirs agent.Dirs
 	// domain is the application's name.
 	domain string
 	// made are the resources of each node, for those that depend on it.

@@ -87,6 +87,8 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putCDNEdge(ctx, r)
 	case typeName:
 		return out, p.l.putName(ctx, r)
+	case typeCall:
+		return out, p.l.putCall(ctx, r)
 	case typeStatic:
 		return out, p.l.putStatic(ctx, r)
 	case typeBalancer:

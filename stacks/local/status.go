@@ -58,6 +58,9 @@ func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 			for _, w := range waysOf(t, n) {
 				add(n, w.name, "link", here(w.name))
 			}
+			for _, c := range callsOf(t, n) {
+				add(n, c.name(), "call", here(c.name()))
+			}
 		}
 	}
 	slices.SortFunc(cs, func(a, b plan.Component) int { return strings.Compare(a.Name, b.Name) })

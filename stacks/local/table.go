@@ -22,6 +22,7 @@ const (
 	typeLink          = "local:index:Link"    // a way into another region, as long as it is there
 	typeCache         = "local:index:Cache"   // the Redis or Valkey server of a region
 	typeCDNEdge       = "local:index:CDNEdge" // in front of a region's entry
+	typeCall          = "local:index:Call"    // the way of one service to another
 	typeName          = "local:index:Name"    // the server of the application's name
 )
 
@@ -91,6 +92,10 @@ var Table = plan.Table{
 	},
 	typeCDNEdge: {
 		Required: []string{"node", "entry", "release", "prefix"},
+		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
+	},
+	typeCall: {
+		Required: []string{"node", "from", "service", "domain", "port", "balancers", "pools"},
 		State:    []string{running, stopped}, Create: 5 * time.Millisecond, Update: 5 * time.Millisecond, Delete: 5 * time.Millisecond, Source: measured,
 	},
 	typeName: {

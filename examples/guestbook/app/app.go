@@ -1,6 +1,6 @@
 // Package app is the guestbook: entries with a name and a message, uploads, a
 // WebSocket to sign over, a stream of new entries, a page that shows which
-// backend answered, and a worker that counts words. It keeps nothing beside the
+// backend answered, likes that can be a service of their own, and a worker that counts words. It keeps nothing beside the
 // database and the session store, so that any number of it may run.
 //
 // It knows nothing of scale but the names of the environment variables.
@@ -41,6 +41,9 @@ type settings struct {
 	sessions          string
 	cache, strategy   string
 	serveStatic       bool
+	likesURL          string // of the service that keeps the likes; empty: they are kept here
+	likesToken        string // the file with what it is called
+	identity, keys    string // of this service, and the file by which it knows who calls
 }
 
 func fromEnvironment() settings {
@@ -50,6 +53,8 @@ func fromEnvironment() settings {
 		database: os.Getenv("DATABASE_URL"), replica: os.Getenv("DATABASE_REPLICA_URL"),
 		sessions: os.Getenv("SESSION_URL"),
 		cache:    os.Getenv("CACHE_URL"), strategy: env("GUESTBOOK_CACHE", cacheNotify),
+		likesURL: os.Getenv("SERVICE_LIKES_URL"), likesToken: os.Getenv("SERVICE_LIKES_TOKEN_FILE"),
+		identity: os.Getenv("SERVICE_IDENTITY"), keys: os.Getenv("SERVICE_KEYS_FILE"),
 		serveStatic: os.Getenv("STATIC_URL") == "", // alone, nobody else serves the files
 	}
 }
@@ -61,7 +66,7 @@ func env(name, def string) string {
 	return def
 }
 
-// Main runs one of the commands: serve, work.
+// Main runs one of the commands: serve, likes, work.
 func Main(args []string) error {
 	command := "serve"
 	if len(args) > 0 {
@@ -72,16 +77,18 @@ func Main(args []string) error {
 	switch command {
 	case "serve":
 		return serve(ctx, fromEnvironment())
+	case "likes":
+		return serveLikes(ctx, fromEnvironment())
 	case "work":
 		return work(ctx, fromEnvironment())
 	default:
-		return fmt.Errorf("unknown command %q: it is serve or work", command)
+		return fmt.Errorf("unknown command %q: it is serve, likes or work", command)
 	}
 }
 
 // serve answers requests until it is asked to end, then lets those in flight finish.
 func serve(ctx context.Context, s settings) error {
-	st, err := open(ctx, s)
+	st, err := open(ctx, s, connections)
 	if err != nil {
 		return err
 	}
@@ -89,19 +96,39 @@ func serve(ctx context.Context, s settings) error {
 		return err
 	}
 	defer st.Close()
-	l, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		return err
+	v := &server{settings: s, store: st, likes: st, ending: ctx.Done()}
+	if s.likesURL != "" {
+		v.likes = newDistant(s)
 	}
-	v := &server{settings: s, store: st, ending: ctx.Done()}
 	if s.sessions != "" {
 		if v.sessions, err = openSessions(s.sessions); err != nil {
 			return err
 		}
 		defer v.sessions.Close()
 	}
-	srv := &http.Server{Handler: v.routes(), ReadHeaderTimeout: 10 * time.Second}
-	fmt.Printf("guestbook listens on http://%s, level %s, region %s, color %s\n", l.Addr(), s.level, s.region, s.color)
+	err = listen(ctx, s, "guestbook", v.routes())
+	v.chats.Wait() // the server does not wait for WebSockets
+	return err
+}
+
+// serveLikes is the service that keeps the likes.
+func serveLikes(ctx context.Context, s settings) error {
+	st, err := open(ctx, s, likesConnections)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return listen(ctx, s, "likes", likesService(st, s))
+}
+
+// listen answers requests until ctx ends, and then those in flight.
+func listen(ctx context.Context, s settings, name string, h http.Handler) error {
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	fmt.Printf("%s listens on http://%s, level %s, region %s, color %s\n", name, l.Addr(), s.level, s.region, s.color)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -109,9 +136,8 @@ func serve(ctx context.Context, s settings) error {
 		grace, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 		defer cancel()
 		if err := srv.Shutdown(grace); err != nil {
-			fmt.Fprintln(os.Stderr, "guestbook: shutdown:", err)
+			fmt.Fprintln(os.Stderr, name+": shutdown:", err)
 		}
-		v.chats.Wait() // the server does not wait for WebSockets
 	}()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -122,7 +148,7 @@ func serve(ctx context.Context, s settings) error {
 
 // work counts the words of new entries until it is asked to end.
 func work(ctx context.Context, s settings) error {
-	st, err := open(ctx, s)
+	st, err := open(ctx, s, 1)
 	if err != nil {
 		return err
 	}

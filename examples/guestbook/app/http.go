@@ -23,6 +23,7 @@ const (
 type server struct {
 	settings
 	store    store
+	likes    likes
 	sessions *sessions       // nil without a session store
 	ending   <-chan struct{} // closed when the program is asked to end
 	chats    sync.WaitGroup
@@ -34,6 +35,8 @@ func (v *server) routes() http.Handler {
 	m.HandleFunc("GET /api/whoami", v.whoami)
 	m.HandleFunc("GET /api/entries", v.list)
 	m.HandleFunc("POST /api/entries", v.add)
+	m.HandleFunc("GET /api/liked", v.liked)
+	likesRoutes(m, v.likes)
 	m.HandleFunc("GET /api/events", v.events)
 	m.HandleFunc("GET /api/chat", v.chat)
 	m.HandleFunc("POST /api/uploads", v.upload)

@@ -39,21 +39,22 @@ type store interface {
 	Upload(ctx context.Context, name string) ([]byte, error)
 	Ping(ctx context.Context) error
 	Close()
+	likes
 }
 
 // open connects to the database of the environment; without one, entries live
 // as long as the program does.
-func open(ctx context.Context, s settings) (store, error) {
+func open(ctx context.Context, s settings, connections int32) (store, error) {
 	if s.database == "" {
 		return &memory{}, nil
 	}
-	leader, err := connect(ctx, s.database)
+	leader, err := connect(ctx, s.database, connections)
 	if err != nil {
 		return nil, err
 	}
 	p := &postgres{leader: leader, replica: leader}
 	if s.replica != "" && s.replica != s.database {
-		if p.replica, err = connect(ctx, s.replica); err != nil {
+		if p.replica, err = connect(ctx, s.replica, connections); err != nil {
 			return nil, err
 		}
 	}
@@ -62,13 +63,11 @@ func open(ctx context.Context, s settings) (store, error) {
 
 // connect opens all connections of a pool before the first request needs one: each
 // costs the database some milliseconds, which a user would wait for.
-func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
+func connect(ctx context.Context, url string, connections int32) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
-	// Enough for a database that is 70 ms away, and few enough that both pools of two
-	// instances in three regions stay below the 200 that a small server takes.
 	c.MaxConns, c.MinConns = connections, connections
 	p, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
@@ -88,7 +87,13 @@ func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	return p, nil
 }
 
-const connections = 6
+// How many connections a pool has: enough for a database that is 70 ms away, and few
+// enough that both pools of two instances of each service in three regions, and of their
+// other colour, stay below the 200 that a small server takes.
+const (
+	connections      = 6
+	likesConnections = 2
+)
 
 type postgres struct{ leader, replica *pgxpool.Pool }
 
@@ -101,6 +106,7 @@ func (p *postgres) migrate(ctx context.Context) error {
 		CREATE TABLE IF NOT EXISTS entries (
 			id bigserial PRIMARY KEY, name text NOT NULL, message text NOT NULL,
 			words int, at timestamptz NOT NULL DEFAULT now());
+		CREATE TABLE IF NOT EXISTS likes (entry bigint PRIMARY KEY, n int NOT NULL);
 		CREATE TABLE IF NOT EXISTS uploads (name text PRIMARY KEY, content bytea NOT NULL);`)
 	return err
 }
@@ -223,6 +229,7 @@ type memory struct {
 	mu      sync.Mutex
 	entries []entry
 	uploads map[string][]byte
+	liked   map[int64]int // by entry
 }
 
 func (m *memory) Since(_ context.Context, id int64) ([]entry, error) {

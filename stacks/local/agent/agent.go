@@ -41,7 +41,7 @@ type Agent struct {
 func newAgent(d Dirs, k Key, build string, log io.Writer) *Agent {
 	a := &Agent{dirs: d, key: k, build: build, since: time.Now(), log: slog.New(slog.NewTextHandler(log, nil)),
 		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{}), starts: make(chan struct{}, 1)}
-	a.edges = newEdges(d, a.upstreams, a.healthy)
+	a.edges = newEdges(d, k, a.upstreams, a.healthy)
 	a.edges.registerNetwork()
 	return a
 }
@@ -265,9 +265,12 @@ func (a *Agent) PutEdge(e Edge) error {
 		return err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.specs[e.Name] = e
-	return nil
+	a.mu.Unlock()
+	if e.Kind != "call" {
+		return nil
+	}
+	return a.renewTokens(time.Now())
 }
 
 // DeleteEdge closes an edge.
@@ -280,7 +283,7 @@ func (a *Agent) DeleteEdge(name string) error {
 	if ok && e.Kind == "static" {
 		a.edges.balancer.drain(context.Background(), e.address(), drainPatience)
 	}
-	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name)))
+	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name), a.dirs.Token(name)))
 }
 
 func removeAll(files ...string) error {

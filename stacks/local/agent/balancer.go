@@ -23,9 +23,10 @@ const outFor = 2 * time.Second
 // of an address passes through it, so that an instance which is taken out has
 // seen its last request when drain returns.
 type balancer struct {
-	mu     sync.Mutex
-	loads  map[string]*load  // by address
-	meters map[string]*meter // by node
+	mu       sync.Mutex
+	loads    map[string]*load   // by address
+	meters   map[string]*meter  // by node
+	circuits map[string]circuit // by a rule's first pool
 }
 
 type load struct {
@@ -36,7 +37,7 @@ type load struct {
 }
 
 func newBalancer() *balancer {
-	return &balancer{loads: map[string]*load{}, meters: map[string]*meter{}}
+	return &balancer{loads: map[string]*load{}, meters: map[string]*meter{}, circuits: map[string]circuit{}}
 }
 
 func (b *balancer) load(addr string) *load {
@@ -194,6 +195,9 @@ type trip struct {
 	node   string // the pool that was chosen
 	addr   string // the instance that has it now; "" before the first attempt
 	asked  string // the instance that had it last
+	tries  int
+	most   int    // so many instances are asked; 0: as many as there is time for
+	giveUp func() // no more are
 }
 
 func newTrip(b *balancer, find func(string) []string, pools []Share, r *http.Request) *trip {
@@ -246,6 +250,10 @@ func (t *trip) candidates() []string {
 // before did not work out.
 func (t *trip) next(addrs []string) string {
 	t.leave(true)
+	if t.tries++; t.most > 0 && t.tries > t.most {
+		t.giveUp()
+		return ""
+	}
 	t.addr = t.b.pick(addrs)
 	t.asked = t.addr
 	return t.addr

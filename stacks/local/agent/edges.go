@@ -51,17 +51,19 @@ type registered struct {
 	// upstreams are the addresses that take requests for a node.
 	upstreams func(node string) []string
 	healthy   func(node string) bool
-	stores    map[string]*httpcache.Cache // by the entry that they stand in front of
-	traffic   *traffic
-	balancer  *balancer
-	access    *accessLog
+	// identify returns why a request may not use a call, nil when it may.
+	identify func(r *http.Request, c Caller) error
+	stores   map[string]*httpcache.Cache // by the entry that they stand in front of
+	traffic  *traffic
+	balancer *balancer
+	access   *accessLog
 }
 
-func newEdges(d Dirs, upstreams func(node string) []string, healthy func(node string) bool) *edges {
+func newEdges(d Dirs, k Key, upstreams func(node string) []string, healthy func(node string) bool) *edges {
 	registerModules()
 	e := &edges{access: newAccessLog(d), sockets: map[string]socket{}, wanted: map[string]Edge{}, serving: map[string]func(){},
 		links: map[string]*link{}, stores: map[string]*httpcache.Cache{}, balancer: newBalancer()}
-	registry.Store(&registered{upstreams: upstreams, healthy: healthy, traffic: &e.traffic, balancer: e.balancer, access: e.access})
+	registry.Store(&registered{upstreams: upstreams, healthy: healthy, identify: k.identify, traffic: &e.traffic, balancer: e.balancer, access: e.access})
 	return e
 }
 
@@ -314,7 +316,7 @@ func (e *edges) closeNow() error {
 
 func (e *edges) publish() {
 	r := &registered{edges: map[string]Edge{}, entries: map[string]Edge{}, balancers: map[string]Edge{}, stores: map[string]*httpcache.Cache{},
-		upstreams: registry.Load().upstreams, healthy: registry.Load().healthy, traffic: &e.traffic, balancer: e.balancer, access: e.access}
+		upstreams: registry.Load().upstreams, healthy: registry.Load().healthy, identify: registry.Load().identify, traffic: &e.traffic, balancer: e.balancer, access: e.access}
 	for k, v := range e.wanted {
 		v.Routes, v.Rules = slices.Clone(v.Routes), slices.Clone(v.Rules)
 		// The longest prefix first, so that the first match is the right one.
@@ -324,7 +326,7 @@ func (e *edges) publish() {
 		switch v.Kind {
 		case "load-balancer":
 			r.balancers[v.Node] = v
-		case "entry":
+		case "entry", "call":
 			r.entries[v.address()] = v
 		case "cdn":
 			r.stores[v.Front] = e.stores[k]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,6 +62,12 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		now.access.add(edge.Name, r, came, http.StatusServiceUnavailable, "maintenance")
 		return edge.closed(w)
 	}
+	if edge.Kind == "call" {
+		if err := now.identify(r, edge.Caller); err != nil {
+			now.access.add(edge.Name, r, came, http.StatusUnauthorized, "")
+			return unknown(w, err)
+		}
+	}
 	origin := func(w http.ResponseWriter, r *http.Request) error {
 		return now.forward(w, r, edge, p, came, next)
 	}
@@ -83,16 +90,25 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 
 // forward sends a request to who is behind an entry.
 func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, p *passage, came time.Time, next caddyhttp.Handler) error {
-	pools := g.pools(edge, r.URL.Path)
-	if pools == nil {
+	rule, ok := g.rule(edge, r.URL.Path)
+	if !ok {
 		g.access.add(edge.Name, r, came, http.StatusNotFound, "")
 		http.NotFound(w, r)
 		return nil
 	}
-	t := newTrip(g.balancer, g.upstreams, pools, r)
+	admitted, ok := g.balancer.admitted(rule)
+	if !ok {
+		g.access.add(edge.Name, r, came, http.StatusServiceUnavailable, "circuit")
+		broken(w, rule.Limits)
+		return nil
+	}
+	r, begun, giveUp := limited(r, rule.Limits)
+	defer giveUp(nil)
+	t := newTrip(g.balancer, g.upstreams, rule.Pools, r)
+	t.most, t.giveUp = rule.Limits.Attempts, func() { giveUp(errTried) }
 	caddyhttp.SetVar(r.Context(), tripVar, t)
-	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p}
-	err := next.ServeHTTP(a, r)
+	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p, begun}
+	err := givenUp(r, next.ServeHTTP(a, r))
 	var he caddyhttp.HandlerError
 	if errors.As(err, &he) {
 		a.status = he.StatusCode
@@ -100,6 +116,7 @@ func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, 
 		t.leave(he.StatusCode == http.StatusBadGateway || he.StatusCode == http.StatusGatewayTimeout)
 	}
 	t.leave(false)
+	admitted(a.status)
 	for _, node := range []string{edge.Node, t.node} {
 		g.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
 	}
@@ -125,24 +142,44 @@ func (e Edge) closed(w http.ResponseWriter) error {
 	return err
 }
 
-// pools are those that a path is shared out among, nil when nothing answers it.
-func (g *registered) pools(entry Edge, path string) []Share {
+// rule is what shares a path out among pools; false when nothing answers it.
+func (g *registered) rule(entry Edge, path string) (Rule, bool) {
+	if entry.Kind == "call" {
+		return g.called(entry), true
+	}
 	for _, route := range entry.Routes {
 		if !matches(route.Path, path) {
 			continue
 		}
 		lb, ok := g.balancers[route.To]
 		if !ok {
-			return []Share{{To: route.To, Weight: 1}}
+			return Rule{Pools: []Share{{To: route.To, Weight: 1}}}, true
 		}
 		for _, rule := range lb.Rules {
 			if matches(rule.Path, path) {
-				return rule.Pools
+				return rule, true
 			}
 		}
-		return nil
+		return Rule{}, false
 	}
-	return nil
+	return Rule{}, false
+}
+
+// called is what shares out the calls of a service: the rule of the load balancer that
+// knows it; where none does, or not yet, each of its pools.
+func (g *registered) called(call Edge) Rule {
+	for _, route := range call.Routes {
+		for _, rule := range g.balancers[route.To].Rules {
+			if slices.ContainsFunc(rule.Pools, func(s Share) bool { return slices.Contains(call.Pools, s.To) }) {
+				return rule
+			}
+		}
+	}
+	var alone Rule
+	for _, n := range call.Pools {
+		alone.Pools = append(alone.Pools, Share{To: n, Weight: 1})
+	}
+	return alone
 }
 
 // matches reports whether a path is the prefix or below it: /api is not a prefix
@@ -158,12 +195,14 @@ type answer struct {
 	status  int
 	trip    *trip
 	passage *passage
+	begun   func() // the answer has begun
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
 		a.status = status
+		a.begun()
 		if a.trip.becomes(status, a.Header()) {
 			a.Header().Del("Connection") // it stays, also where the agent leaves
 			if status == http.StatusSwitchingProtocols {

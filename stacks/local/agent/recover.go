@@ -61,6 +61,9 @@ func (a *Agent) recover(handedOver bool) error {
 	if err := a.edges.put(edges...); err != nil {
 		return fmt.Errorf("open the edges again: %w", err)
 	}
+	if err := a.renewTokens(time.Now()); err != nil {
+		return err
+	}
 	a.log.Info("recovered", "adopted", len(running), "kept", len(kept))
 	return nil
 }

@@ -134,8 +134,14 @@ func (a *Agent) serve(o Options, thanks func() error) error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	rotation := time.NewTicker(time.Second)
 	defer rotation.Stop()
+	renewal := time.NewTicker(tokenRenew)
+	defer renewal.Stop()
 	for {
 		select {
+		case at := <-renewal.C:
+			if err := a.renewTokens(at); err != nil {
+				a.log.Error("renew the tokens of services", "error", err)
+			}
 		case <-rotation.C:
 			if err := rotate(a.dirs, MaxLog); err != nil {
 				a.log.Error("rotate the logs", "error", err)

@@ -72,12 +72,12 @@ func (p Process) Digest() string {
 }
 
 // Edge is a part that takes requests and that the agent holds itself: an HTTP
-// server, a load balancer behind one or a CDN's edge before it; a link between regions;
-// a name server.
+// server, a load balancer behind one or a CDN's edge before it; the way of one service to
+// another; a link between regions; a name server.
 type Edge struct {
 	Name string `json:"name"`
 	Node string `json:"node"`
-	Kind string `json:"kind"`           // entry, static, load-balancer, cdn, link, dns
+	Kind string `json:"kind"`           // entry, static, load-balancer, cdn, call, link, dns
 	Host string `json:"host,omitempty"` // an address of loopback; empty: 127.0.0.1
 	Port int    `json:"port,omitempty"` // a load balancer has none: it is reached through an entry
 	Tag  string `json:"tag,omitempty"`  // as that of a process
@@ -93,6 +93,8 @@ type Edge struct {
 	To      string        `json:"to,omitempty"`      // of a link: the address that it leads to
 	RTT     time.Duration `json:"rtt,omitempty"`     // of a link: what a round trip takes
 	Zone    *Zone         `json:"zone,omitempty"`    // of a name server
+	Caller  Caller        `json:"caller,omitzero"`   // of a call: who may come in, and to whom that leads
+	Pools   []string      `json:"pools,omitempty"`   // of a call: the nodes of the service that is called
 }
 
 // ip is the address that the edge listens on.
@@ -115,8 +117,17 @@ type Route struct {
 
 // Rule shares paths that start with Path out among the processes or edges of nodes.
 type Rule struct {
-	Path  string  `json:"path"`
-	Pools []Share `json:"pools"`
+	Path   string  `json:"path"`
+	Pools  []Share `json:"pools"`
+	Limits Limits  `json:"limits,omitzero"`
+}
+
+// Limits are what requests are kept to; 0 stands for none.
+type Limits struct {
+	Timeout   time.Duration `json:"timeout,omitempty"`   // until the answer must begin
+	Attempts  int           `json:"attempts,omitempty"`  // how many instances are asked at most
+	OpenAfter int           `json:"openAfter,omitempty"` // failures in a row that open the circuit
+	OpenFor   time.Duration `json:"openFor,omitempty"`   // until one request is let through again
 }
 
 // Share is a node's part of a rule.
@@ -210,6 +221,12 @@ func (d Dirs) Logs() string { return filepath.Join(d.Root, "logs") }
 
 // Log is a component's log file.
 func (d Dirs) Log(name string) string { return filepath.Join(d.Logs(), name+".log") }
+
+// Token is where a service finds with what it calls another, over the edge of that name.
+func (d Dirs) Token(call string) string { return filepath.Join(d.Run(), "tokens", call) }
+
+// ServiceKeys is where a service finds by what it knows who calls it: a JWKS (RFC 7517).
+func (d Dirs) ServiceKeys() string { return filepath.Join(d.Run(), "tokens", "keys.json") }
 
 func (d Dirs) specs() string            { return filepath.Join(d.Run(), "specs") }
 func (d Dirs) spec(name string) string  { return filepath.Join(d.specs(), name) }

@@ -6,13 +6,22 @@ async function who() {
 }
 
 async function entries() {
-  const list = await (await fetch("/api/entries")).json();
+  const { entries: list, likes } = await (await fetch("/api/liked")).json();
   $("entries").replaceChildren(...list.map((e) => {
     const li = document.createElement("li");
     const small = document.createElement("small");
     const words = e.words == null ? "" : `, ${e.words} words`;
     small.textContent = ` ${e.name}, ${new Date(e.at).toLocaleString()}${words}`;
     li.append(e.message, document.createElement("br"), small);
+    if (likes) {
+      const like = document.createElement("button");
+      like.textContent = `like (${likes[e.id] ?? 0})`;
+      like.addEventListener("click", async () => {
+        await fetch(`/api/likes/${e.id}`, { method: "POST" });
+        await entries();
+      });
+      li.append(" ", like);
+    }
     return li;
   }));
 }
