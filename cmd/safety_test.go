@@ -175,7 +175,16 @@ func installed(programs ...string) bool {
 // backendEnvironment is a variable of the running backend.
 func (w *world) backendEnvironment(name string) string {
 	w.t.Helper()
-	pid := component(w.status(), "web-use1-g1-1").PID
+	return w.environment("web-use1-g1-1", name)
+}
+
+// environment is a variable of a component that runs, "" when it does not run.
+func (w *world) environment(of, name string) string {
+	w.t.Helper()
+	pid := component(w.status(), of).PID
+	if pid == 0 {
+		return ""
+	}
 	b, err := os.ReadFile(filepath.Join("/proc", itoa(pid), "environ"))
 	if err != nil {
 		w.t.Fatal(err)
