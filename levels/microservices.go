@@ -35,6 +35,12 @@ func microservices() Level {
 			{"What does a service do while another is down?", "Answer with less. A timeout on every call, a retry only for what may happen twice, and a circuit that opens before the queue does."},
 			{"Who may call whom?", "What is linked, and nothing else: the link carries the credentials."},
 		},
+		Promises: []Promise{
+			{"a release is one service's", "its instances are replaced under load, nobody else's; 0 of 35,954 requests failed on the way 4 → 5 → release → 4", measure("TestLevel5IsReachedAndLeftUnderLoad")},
+			{"and so are its failures", "a service that hangs: three requests wait for its time limit, then callers hear 503 at once and answer with less", measure("TestServicesCallEachOther")},
+			{"a service's data is its own", "with its own credentials neither it nor the others open the other's database", measure("TestAServiceHasItsOwnDatabase")},
+			{"who calls is known", "no call without a token for that link, ten minutes old at most", measure("TestServicesCallEachOther")},
+		},
 		Targets: []string{"local", "aws"},
 		build:   buildMicroservices,
 	}

@@ -109,8 +109,6 @@ func TestScreens(t *testing.T) {
 		for range 4 {
 			s.press("down")
 		}
-		s.press("enter")
-		golden(t, name("not-available"), s.screen())
 		for range 4 {
 			s.press("k")
 		}
