@@ -100,6 +100,7 @@ const (
 	pinLife     = "life"
 	pinImages   = "repository:" // and a service: it has one
 	pinNetwork  = "network:"    // and a region: the number of its network
+	pinPlace    = "place:"      // and a path or a pool: its number in the order of rules
 	pinImage    = "image:"      // and a region: its machine image
 	pinPassword = "secret:password:"
 	pinSecret   = "secret:env:"
@@ -111,12 +112,14 @@ func (a *AWS) Program(t topology.Topology, pins map[string]string) pulumi.RunFun
 }
 
 func (a *AWS) settings(pins map[string]string) program.Settings {
-	s := program.Settings{Account: pins[pinAccount], Domain: a.Domain, Endpoint: a.Endpoint, Life: pins[pinLife], Networks: map[string]int{}, Images: map[string]string{},
+	s := program.Settings{Account: pins[pinAccount], Domain: a.Domain, Endpoint: a.Endpoint, Life: pins[pinLife], Networks: map[string]int{}, Places: map[string]int{}, Images: map[string]string{},
 		Passwords: map[string]string{}, Secrets: map[string]map[string]string{}}
 	for k, v := range pins {
 		switch {
 		case strings.HasPrefix(k, pinNetwork):
 			s.Networks[k[len(pinNetwork):]], _ = strconv.Atoi(v) // written by Pin
+		case strings.HasPrefix(k, pinPlace):
+			s.Places[k[len(pinPlace):]], _ = strconv.Atoi(v) // written by Pin
 		case strings.HasPrefix(k, pinImages):
 			s.Repositories = append(s.Repositories, k[len(pinImages):])
 		case strings.HasPrefix(k, pinImage):
@@ -174,6 +177,9 @@ func (a *AWS) Pin(t topology.Topology, pins map[string]string, _ int) ([]string,
 	for _, n := range t.OfKind(topology.Backend) {
 		pins[pinImages+n.Backend.Service] = "yes"
 	}
+	if err := pinPlaces(t, pins); err != nil {
+		return nil, err
+	}
 	taken := map[string]bool{}
 	for k, v := range pins {
 		if strings.HasPrefix(k, pinNetwork) {
@@ -205,6 +211,44 @@ func (a *AWS) Pin(t topology.Topology, pins map[string]string, _ int) ([]string,
 		}
 	}
 	return nil, nil
+}
+
+// pinPlaces gives the paths and pools of load balancers numbers that they keep.
+func pinPlaces(t topology.Topology, pins map[string]string) error {
+	give := func(name string, most int, alike func(string) bool) error {
+		if pins[pinPlace+name] != "" {
+			return nil
+		}
+		taken := map[string]bool{}
+		for k, v := range pins {
+			if other, ok := strings.CutPrefix(k, pinPlace); ok && alike(other) {
+				taken[v] = true
+			}
+		}
+		i := 0
+		for taken[strconv.Itoa(i)] {
+			i++
+		}
+		if i >= most {
+			return &Error{What: fmt.Sprintf("a load balancer has no place left for %s: there have been %d like it", name, most), Hint: "give it a path of another length, or another name"}
+		}
+		pins[pinPlace+name] = strconv.Itoa(i)
+		return nil
+	}
+	path := func(s string) bool { return strings.HasPrefix(s, "/") }
+	for _, n := range t.OfKind(topology.LoadBalancer) {
+		for _, r := range n.LoadBalancer.Rules {
+			if err := give(r.Path, program.PathsOfALength, func(o string) bool { return path(o) && len(o) == len(r.Path) }); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range slices.Concat(t.OfKind(topology.Backend), t.OfKind(topology.Static)) {
+		if err := give(n.ID, program.Pools, func(o string) bool { return !path(o) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Secrets implements stacks.Keeper.

@@ -1,7 +1,6 @@
 package program
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -92,13 +91,27 @@ func (p *program) reachTasks(c *node, id string, group *ec2.SecurityGroup) error
 }
 
 // Priorities of rules, lowest first: the maintenance page, then a colour by its
-// header, then paths, the longest first.
+// header, then paths, the longest first. No two rules of a listener may have the same,
+// not even while one step makes rules and changes others: each follows from the path or
+// the pool alone, and from the place that this was given once.
 const (
 	maintenancePriority = 1
 	colorPriority       = 100
-	pathPriority        = 10000
-	poolPriority        = 20000
+	pathPriority        = colorPriority + 2*(longestPath+1)*PathsOfALength
+	poolPriority        = pathPriority + (longestPath+1)*PathsOfALength
+	lastPriority        = 50000 // of a listener (CreateRule)
+
+	longestPath = 128 // characters of a condition (CreateRule)
+	// PathsOfALength is how many paths of one length there can be.
+	PathsOfALength = 100
+	// Pools is how many pools there can be in the life of an environment.
+	Pools = lastPriority - poolPriority
 )
+
+// place is that of a path among all, the longest first.
+func (p *program) place(path string) int {
+	return (longestPath-min(len(path), longestPath))*PathsOfALength + p.s.Places[path]
+}
 
 // rules make the ways from the listener to target groups: for each path, one by
 // weight and one a colour by its header.
@@ -116,16 +129,12 @@ func (p *program) rules(n topology.Node, c *node, f *front, listener *lb.Listene
 		}
 	}
 	led := map[string]bool{}
-	byLength := slices.Clone(n.LoadBalancer.Rules)
-	slices.SortFunc(byLength, func(a, b topology.Rule) int {
-		return cmp.Or(-cmp.Compare(len(a.Path), len(b.Path)), cmp.Compare(a.Path, b.Path))
-	})
-	for i, r := range byLength {
+	for _, r := range n.LoadBalancer.Rules {
 		var groups lb.ListenerRuleActionForwardTargetGroupArray
 		for _, s := range r.Pools {
 			groups = append(groups, lb.ListenerRuleActionForwardTargetGroupArgs{Arn: p.pools[s.To].group.Arn, Weight: num(s.Weight)})
 		}
-		if err := rule("path-"+slug(r.Path), pathPriority+i, forward(groups), paths(r.Path)); err != nil {
+		if err := rule("path-"+slug(r.Path), pathPriority+p.place(r.Path), forward(groups), paths(r.Path)); err != nil {
 			return err
 		}
 		for j, s := range r.Pools {
@@ -134,7 +143,7 @@ func (p *program) rules(n topology.Node, c *node, f *front, listener *lb.Listene
 				continue
 			}
 			alone := p.alone(s.To)
-			if err := rule(s.Color+"-"+slug(r.Path), colorPriority+10*i+j, forward(alone), paths(r.Path), lb.ListenerRuleConditionArgs{
+			if err := rule(s.Color+"-"+slug(r.Path), colorPriority+2*p.place(r.Path)+j, forward(alone), paths(r.Path), lb.ListenerRuleConditionArgs{
 				HttpHeader: &lb.ListenerRuleConditionHttpHeaderArgs{HttpHeaderName: str(colorHeader), Values: strs{str(s.Color)}}}); err != nil {
 				return err
 			}
@@ -142,11 +151,11 @@ func (p *program) rules(n topology.Node, c *node, f *front, listener *lb.Listene
 	}
 	// A target group takes tasks only once a load balancer leads to it: what no rule
 	// mentions yet, or any more, is reached by its name.
-	for i, id := range slices.Sorted(maps.Keys(p.pools)) {
+	for _, id := range slices.Sorted(maps.Keys(p.pools)) {
 		if of, _ := p.t.Node(id); led[id] || of.Region != n.Region {
 			continue
 		}
-		if err := rule("pool-"+id, poolPriority+i, forward(p.alone(id)), lb.ListenerRuleConditionArgs{
+		if err := rule("pool-"+id, poolPriority+p.s.Places[id], forward(p.alone(id)), lb.ListenerRuleConditionArgs{
 			HttpHeader: &lb.ListenerRuleConditionHttpHeaderArgs{HttpHeaderName: str(poolHeader), Values: strs{str(id)}}}); err != nil {
 			return err
 		}

@@ -28,6 +28,9 @@ type Settings struct {
 	Life string `json:"life"`
 	// Networks are the regions' numbers i, whose networks are 10.(16·i).0.0/16.
 	Networks map[string]int `json:"networks"`
+	// Places are the numbers of paths, among those of one length, and of pools, in the order
+	// of a listener's rules: another path or pool must not move them.
+	Places map[string]int `json:"places"`
 	// Repositories are the services that there have been: their images stay while the
 	// environment is down.
 	Repositories []string `json:"repositories"`
