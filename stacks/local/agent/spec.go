@@ -178,6 +178,8 @@ type Status struct {
 	Components []Component `json:"components"`
 	// Stores of the CDN's edges, by the edge.
 	Stores map[string]httpcache.Stats `json:"stores,omitempty"`
+	// Distant is how many bytes each link into another region has carried, both ways.
+	Distant map[string]int64 `json:"distant,omitempty"`
 	// Traffic by node, of entries and of what is behind them.
 	Traffic map[string]Traffic `json:"traffic,omitempty"`
 }

@@ -31,7 +31,7 @@ func (a *Agent) Status() Status {
 		st.Components = append(st.Components, c)
 	}
 	slices.SortFunc(st.Components, func(x, y Component) int { return strings.Compare(x.Name, y.Name) })
-	st.Traffic, st.Stores = a.traffic(st.Components), a.edges.stored()
+	st.Traffic, st.Stores, st.Distant = a.traffic(st.Components), a.edges.stored(), a.edges.distant()
 	return st
 }
 
@@ -54,6 +54,19 @@ func (e *edges) stored() map[string]httpcache.Stats {
 	all := map[string]httpcache.Stats{}
 	for name, s := range e.stores {
 		all[name] = s.Stats()
+	}
+	return all
+}
+
+// distant is what the links into other regions have carried, in bytes.
+func (e *edges) distant() map[string]int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := map[string]int64{}
+	for name, l := range e.links {
+		if e.wanted[name].RTT > 0 {
+			all[name] = l.bytes.Load()
+		}
 	}
 	return all
 }

@@ -1,0 +1,188 @@
+//go:build unix
+
+package local
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+	"github.com/tsenart/vegeta/v12/lib/plot"
+
+	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/local/agent"
+)
+
+// Bench lets the users of regions ask the environment, each from an address of their
+// region and where the application's name leads them, and nothing else: the addresses
+// are made here, and redirects are not followed.
+func (l *Local) Bench(ctx context.Context, t topology.Topology, pins Pins, load plan.Load, chart io.Writer) (b plan.Bench, err error) {
+	c, _, err := agent.Connect(ctx, l.dirs)
+	if errors.Is(err, agent.ErrNotRunning) {
+		return b, &Error{What: "nothing runs that could be asked", Hint: "'scale up' starts it"}
+	}
+	if err != nil {
+		return b, err
+	}
+	p := plot.New(plot.Title(t.App+"/"+t.Env+" at level "+strconv.Itoa(t.Level)), plot.Label(outcome))
+	var drawing sync.Mutex
+	before, err := l.counters(ctx, c, t, pins)
+	if err != nil {
+		return b, err
+	}
+	b.Users = make([]plan.Users, len(load.From))
+	errs := make([]error, len(load.From))
+	var wg sync.WaitGroup
+	for i, region := range load.From {
+		wg.Go(func() {
+			b.Users[i], errs[i] = l.fromRegion(ctx, t, pins, load, region, func(r *vegeta.Result) error {
+				if chart == nil {
+					return nil
+				}
+				drawing.Lock()
+				defer drawing.Unlock()
+				return p.Add(r)
+			})
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+		return b, err
+	}
+	after, err := l.counters(ctx, c, t, pins)
+	if err != nil {
+		return b, err
+	}
+	b.WAN, b.Transactions = after.wan-before.wan, map[string]int64{}
+	for name, n := range after.transactions {
+		b.Transactions[name] = n - before.transactions[name]
+	}
+	if chart != nil {
+		p.Close()
+		_, err = p.WriteTo(chart)
+	}
+	return b, err
+}
+
+// outcome is the series of a chart that an answer belongs to.
+func outcome(r *vegeta.Result) string {
+	switch {
+	case r.Error != "":
+		return "error"
+	case hit(r):
+		return "from the edge"
+	default:
+		return "answered"
+	}
+}
+
+// hit reports whether an edge of the CDN had the answer (RFC 9211).
+func hit(r *vegeta.Result) bool {
+	return slices.ContainsFunc(strings.Split(r.Headers.Get("Cache-Status"), ";"), func(s string) bool { return strings.TrimSpace(s) == "hit" })
+}
+
+// fromRegion is the load of one region's users.
+func (l *Local) fromRegion(ctx context.Context, t topology.Topology, pins Pins, load plan.Load, region string, each func(*vegeta.Result) error) (u plan.Users, err error) {
+	at, err := l.ledTo(ctx, t, pins, region)
+	if err != nil {
+		return u, err
+	}
+	targets := make([]vegeta.Target, len(load.Requests))
+	for i, r := range load.Requests {
+		targets[i] = vegeta.Target{Method: r.Method, URL: at + r.Path, Body: []byte(r.Body), Header: http.Header{}}
+		if strings.HasPrefix(r.Body, "{") || strings.HasPrefix(r.Body, "[") {
+			targets[i].Header.Set("Content-Type", "application/json")
+		}
+	}
+	from := users(pins, region).Addr().As4()
+	from[3] = 250 // an address of the region that no entry has
+	attacker := vegeta.NewAttacker(vegeta.LocalAddr(net.IPAddr{IP: net.IP(from[:])}), vegeta.Timeout(30*time.Second), vegeta.Redirects(vegeta.NoFollow),
+		vegeta.Proxy(func(*http.Request) (*url.URL, error) { return nil, nil }), vegeta.HTTP2(false), vegeta.MaxWorkers(uint64(plan.MostRate)), vegeta.MaxBody(0))
+	stop := context.AfterFunc(ctx, func() { attacker.Stop() })
+	defer stop()
+	var m vegeta.Metrics
+	hits, asked := 0, 0
+	for r := range attacker.Attack(vegeta.NewStaticTargeter(targets...), vegeta.Rate{Freq: load.Rate, Per: time.Second}, load.For, region) {
+		m.Add(r)
+		if r.Headers.Get("Cache-Status") != "" {
+			asked++
+		}
+		if hit(r) {
+			hits++
+		}
+		err = errors.Join(err, each(r))
+	}
+	m.Close()
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	u = plan.Users{Region: region, Address: at, Requests: int(m.Requests), Codes: m.StatusCodes, Hits: -1,
+		P50: ms(m.Latencies.P50), P95: ms(m.Latencies.P95), P99: ms(m.Latencies.P99), Max: ms(m.Latencies.Max)}
+	for code, n := range m.StatusCodes {
+		if code == "0" || code >= "400" {
+			u.Errors += n
+		}
+	}
+	if asked > 0 {
+		u.Hits = float64(hits) / float64(asked)
+	}
+	return u, err
+}
+
+// ledTo is where the users of a region find the application: where its name leads them,
+// and where there is no name, at the entry.
+func (l *Local) ledTo(ctx context.Context, t topology.Topology, pins Pins, region string) (string, error) {
+	server := nameServer(t, pins)
+	if server == "" {
+		return entryURL(t, pins, region), nil
+	}
+	at, err := lookup(ctx, server, l.domain(t), users(pins, region))
+	if err != nil || !at.IsValid() {
+		return "", errors.Join(err, &Error{What: "the name " + l.domain(t) + " leads users in " + region + " nowhere", Hint: "'scale status' shows what does not run"})
+	}
+	home := entryURL(t, pins, t.Home())
+	return "http://" + net.JoinHostPort(at.String(), home[strings.LastIndex(home, ":")+1:]), nil
+}
+
+// counters are what components count all the time.
+type counters struct {
+	wan          int64            // bytes
+	transactions map[string]int64 // by database
+}
+
+func (l *Local) counters(ctx context.Context, c *agent.Client, t topology.Topology, pins Pins) (n counters, err error) {
+	st, err := c.Status(ctx)
+	if err != nil {
+		return n, err
+	}
+	for _, bytes := range st.Distant {
+		n.wan += bytes
+	}
+	n.transactions = map[string]int64{}
+	for _, db := range t.OfKind(topology.Database) {
+		if comp, _ := st.Component(db.ID); !comp.Healthy {
+			continue
+		}
+		conn, err := pgx.Connect(ctx, databaseURL(portOf(pins, db.ID), admin, pins[passwordKey(leaderOf(db), admin)], "postgres"))
+		if err != nil {
+			return n, errors.New(db.ID + " cannot be asked what it did") // pgx's own text quotes the connection string
+		}
+		var done int64
+		err = conn.QueryRow(ctx, "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1", appName).Scan(&done)
+		_ = conn.Close(context.WithoutCancel(ctx))
+		if err != nil {
+			return n, err
+		}
+		n.transactions[db.ID] = done
+	}
+	return n, nil
+}
