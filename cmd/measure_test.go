@@ -5,6 +5,7 @@ package cmd_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 
 // A bench asks as the users of each region do: what is stored at their edge is near, what
 // is written goes to the leader, and both are told.
-func TestBench(t *testing.T) {
+func TestBenchAndChaos(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.project(atlantic)
@@ -21,17 +22,19 @@ func TestBench(t *testing.T) {
 	if r := w.must(3, "bench"); !strings.Contains(r.err, "nothing stands that could be asked") {
 		t.Errorf("a bench of nothing: %s", r)
 	}
+	chart := t.TempDir() + "/bench.html" // beside the code it would be a change of it
 	url := strings.TrimSpace(w.must(0, "up", "--level", "3", "--yes").out)
+	command := []string{"bench"}
 	bench := func(args ...string) plan.Bench {
 		t.Helper()
 		var b plan.Bench
-		r := w.must(0, append([]string{"bench", "--json", "--rate", "20", "--for", "2s"}, args...)...)
+		r := w.must(0, slices.Concat(command, args, []string{"--json", "--rate", "20"})...)
 		if err := json.Unmarshal([]byte(r.out), &b); err != nil {
 			t.Fatal(err)
 		}
 		return b
 	}
-	b := bench("/", "--chart", w.dir+"/bench.html")
+	b := bench("/", "--chart", chart, "--for", "2s")
 	if len(b.Users) != 2 || b.Level != 3 {
 		t.Fatalf("%+v", b)
 	}
@@ -40,10 +43,10 @@ func TestBench(t *testing.T) {
 			t.Errorf("a file: %+v", u)
 		}
 	}
-	if page, err := os.ReadFile(w.dir + "/bench.html"); err != nil || !strings.Contains(string(page), "from the edge") {
+	if page, err := os.ReadFile(chart); err != nil || !strings.Contains(string(page), "from the edge") {
 		t.Errorf("the chart: %v", err)
 	}
-	b = bench(`POST /api/entries {"name":"bench","message":"hello"}`, "--from", "eu-west-1")
+	b = bench(`POST /api/entries {"name":"bench","message":"hello"}`, "--from", "eu-west-1", "--for", "2s")
 	if u := b.Users[0]; len(b.Users) != 1 || u.Region != "eu-west-1" || u.Codes["201"] != 40 || u.P50 < 71 || u.Hits > 0 {
 		t.Errorf("writes from afar: %+v", u)
 	}
@@ -53,8 +56,35 @@ func TestBench(t *testing.T) {
 	if b.WAN < 40*100 || b.Transactions["db-use1-g1"] < 20 {
 		t.Errorf("40 writes from afar: %d bytes between regions, transactions %v", b.WAN, b.Transactions)
 	}
-	if u := bench("/api/nothing", "--from", "us-east-1").Users[0]; u.Errors != 40 || u.Codes["404"] != 40 {
+	if u := bench("/api/nothing", "--from", "us-east-1", "--for", "2s").Users[0]; u.Errors != 40 || u.Codes["404"] != 40 {
 		t.Errorf("what is not there: %+v", u)
+	}
+	phases := func(args ...string) map[string]plan.Users {
+		t.Helper()
+		met := map[string]plan.Users{}
+		for _, u := range bench(args...).Users {
+			met[u.Phase] = u
+		}
+		return met
+	}
+	command = []string{"chaos"}
+	met := phases("drop", "eu-west-1", "/api/entries", "--from", "eu-west-1", "--for", "6s")
+	if u := met["meanwhile"]; u.Errors == 0 || u.Codes["200"] == 0 || !strings.Contains(u.Address, "127.0.1.1") {
+		t.Errorf("users of a region that is gone are led elsewhere within two seconds: %+v", u)
+	}
+	if before, after := met["before"], met["after"]; before.Errors != 0 || after.Codes["200"] == 0 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	met = phases("slow", "db-use1-g1-from-eu-west-1", "--by", "200ms", `POST /api/entries {"name":"slow","message":"hello"}`, "--from", "eu-west-1", "--for", "3s")
+	if before, meanwhile, after := met["before"], met["meanwhile"], met["after"]; meanwhile.P50 < before.P50+150 || after.Errors+before.Errors+meanwhile.Errors > 0 {
+		t.Errorf("a link that takes 200 ms longer: before %+v, meanwhile %+v, after %+v", before, meanwhile, after)
+	}
+	met = phases("kill", "web-blue-use1-g1-1", "/api/entries", "--from", "us-east-1", "--for", "3s")
+	if u := met["meanwhile"]; u.Errors > 0 || u.Requests == 0 || component(w.status(), "web-blue-use1-g1-1").Restarts != 1 {
+		t.Errorf("the death of a backend costs no request that may be repeated: %+v", u)
+	}
+	if p := w.plan(); !p.Empty() {
+		t.Errorf("afterwards 'up' would change %v", p.Changes())
 	}
 	for _, c := range []struct {
 		args []string
@@ -64,7 +94,12 @@ func TestBench(t *testing.T) {
 		{[]string{"bench", "http://example.com/"}, "is no request"},
 		{[]string{"bench", "--rate", "100000"}, "is not from 1 to 2000"},
 		{[]string{"bench", "--for", "24h"}, "is not from 1s to"},
-		{[]string{"bench", "--chart", w.dir + "/bench.html"}, "the chart cannot be written"},
+		{[]string{"chaos"}, "chaos needs to know what is to go wrong"},
+		{[]string{"chaos", "cut", "db-use1-g1"}, "there is no link called db-use1-g1"},
+		{[]string{"chaos", "kill", "entry-use1-g1"}, "there is no process called entry-use1-g1"},
+		{[]string{"chaos", "slow", "db-use1-g1-from-eu-west-1", "--by", "2h"}, "is not from 1ms to 1m"},
+		{[]string{"chaos", "drop", "eu-west-3"}, "nothing stands in a region eu-west-3"},
+		{[]string{"bench", "--chart", chart}, "the chart cannot be written"},
 	} {
 		if r := w.must(3, c.args...); !strings.Contains(r.err, c.says) {
 			t.Errorf("%v: %s", c.args, r)

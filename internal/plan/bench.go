@@ -8,7 +8,25 @@ type Load struct {
 	From     []string      // the regions whose users ask; empty: all
 	Rate     int           // requests a second, of each region's users
 	For      time.Duration // how long
+	// Phase names the part of the load that a request of that moment is told under; nil:
+	// there is but one.
+	Phase func(at time.Time) string
 }
+
+// Chaos is what goes wrong on purpose.
+type Chaos struct {
+	What string        // Kill, Cut, Slow or Drop
+	Name string        // a component, or for Drop a region
+	By   time.Duration // Slow: so much longer is a round trip
+}
+
+// What can go wrong.
+const (
+	Kill = "kill" // a process dies with all that it started
+	Cut  = "cut"  // a link carries nothing
+	Slow = "slow" // a link takes longer
+	Drop = "drop" // a region answers nobody, and no other reaches it
+)
 
 // Request is one that users send.
 type Request struct {
@@ -41,7 +59,8 @@ type Bench struct {
 // however they ended.
 type Users struct {
 	Region   string         `json:"region"`
-	Address  string         `json:"address"` // where the application's name led them
+	Phase    string         `json:"phase,omitempty"`
+	Address  string         `json:"address"` // where the application's name led them last
 	Requests int            `json:"requests"`
 	Errors   int            `json:"errors"` // no answer, or one of 400 and above
 	Codes    map[string]int `json:"codes"`  // answers by status; "0": there was none

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,12 +42,12 @@ func (l *Local) Bench(ctx context.Context, t topology.Topology, pins Pins, load 
 	if err != nil {
 		return b, err
 	}
-	b.Users = make([]plan.Users, len(load.From))
+	found := make([][]plan.Users, len(load.From))
 	errs := make([]error, len(load.From))
 	var wg sync.WaitGroup
 	for i, region := range load.From {
 		wg.Go(func() {
-			b.Users[i], errs[i] = l.fromRegion(ctx, t, pins, load, region, func(r *vegeta.Result) error {
+			found[i], errs[i] = l.fromRegion(ctx, t, pins, load, region, func(r *vegeta.Result) error {
 				if chart == nil {
 					return nil
 				}
@@ -64,9 +65,13 @@ func (l *Local) Bench(ctx context.Context, t topology.Topology, pins Pins, load 
 	if err != nil {
 		return b, err
 	}
+	b.Users = slices.Concat(found...)
 	b.WAN, b.Transactions = after.wan-before.wan, map[string]int64{}
 	for name, n := range after.transactions {
-		b.Transactions[name] = n - before.transactions[name]
+		if n >= before.transactions[name] { // one that crashed began to count anew
+			n -= before.transactions[name]
+		}
+		b.Transactions[name] = n
 	}
 	if chart != nil {
 		p.Close()
@@ -92,50 +97,111 @@ func hit(r *vegeta.Result) bool {
 	return slices.ContainsFunc(strings.Split(r.Headers.Get("Cache-Status"), ";"), func(s string) bool { return strings.TrimSpace(s) == "hit" })
 }
 
-// fromRegion is the load of one region's users.
-func (l *Local) fromRegion(ctx context.Context, t topology.Topology, pins Pins, load plan.Load, region string, each func(*vegeta.Result) error) (u plan.Users, err error) {
+// fromRegion is the load of one region's users, told by phase.
+func (l *Local) fromRegion(ctx context.Context, t topology.Topology, pins Pins, load plan.Load, region string, each func(*vegeta.Result) error) (all []plan.Users, err error) {
+	ctx, cancel := context.WithTimeout(ctx, load.For+time.Minute)
+	defer cancel()
 	at, err := l.ledTo(ctx, t, pins, region)
 	if err != nil {
-		return u, err
+		return nil, err
 	}
-	targets := make([]vegeta.Target, len(load.Requests))
-	for i, r := range load.Requests {
-		targets[i] = vegeta.Target{Method: r.Method, URL: at + r.Path, Body: []byte(r.Body), Header: http.Header{}}
+	led := follow(ctx, at, func() (string, error) { return l.ledTo(ctx, t, pins, region) })
+	n := 0
+	next := func(to *vegeta.Target) error { // one asks at a time
+		r := load.Requests[n%len(load.Requests)]
+		n++
+		*to = vegeta.Target{Method: r.Method, URL: led() + r.Path, Body: []byte(r.Body), Header: http.Header{}}
 		if strings.HasPrefix(r.Body, "{") || strings.HasPrefix(r.Body, "[") {
-			targets[i].Header.Set("Content-Type", "application/json")
+			to.Header.Set("Content-Type", "application/json")
 		}
+		return nil
 	}
 	from := users(pins, region).Addr().As4()
 	from[3] = 250 // an address of the region that no entry has
-	attacker := vegeta.NewAttacker(vegeta.LocalAddr(net.IPAddr{IP: net.IP(from[:])}), vegeta.Timeout(30*time.Second), vegeta.Redirects(vegeta.NoFollow),
+	attacker := vegeta.NewAttacker(vegeta.LocalAddr(net.IPAddr{IP: net.IP(from[:])}), vegeta.Timeout(patience), vegeta.Redirects(vegeta.NoFollow),
 		vegeta.Proxy(func(*http.Request) (*url.URL, error) { return nil, nil }), vegeta.HTTP2(false), vegeta.MaxWorkers(uint64(plan.MostRate)), vegeta.MaxBody(0))
 	stop := context.AfterFunc(ctx, func() { attacker.Stop() })
 	defer stop()
-	var m vegeta.Metrics
-	hits, asked := 0, 0
-	for r := range attacker.Attack(vegeta.NewStaticTargeter(targets...), vegeta.Rate{Freq: load.Rate, Per: time.Second}, load.For, region) {
-		m.Add(r)
-		if r.Headers.Get("Cache-Status") != "" {
-			asked++
+	var order []string
+	phases := map[string]*met{}
+	for r := range attacker.Attack(next, vegeta.Rate{Freq: load.Rate, Per: time.Second}, load.For, region) {
+		phase := ""
+		if load.Phase != nil {
+			phase = load.Phase(r.Timestamp)
 		}
-		if hit(r) {
-			hits++
+		if phases[phase] == nil {
+			phases[phase], order = &met{}, append(order, phase)
 		}
+		phases[phase].add(r)
 		err = errors.Join(err, each(r))
 	}
+	for _, phase := range order {
+		u := phases[phase].users()
+		u.Region, u.Phase = region, phase
+		all = append(all, u)
+	}
+	return all, err
+}
+
+// patience is how long a user waits for an answer.
+const patience = 10 * time.Second
+
+// follow asks anew where a name leads as often as its answers expire.
+func follow(ctx context.Context, at string, ask func() (string, error)) (led func() string) {
+	var now atomic.Pointer[string]
+	now.Store(&at)
+	go func() {
+		t := time.NewTicker(nameTTL * time.Second)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				if to, err := ask(); err == nil { // otherwise what was answered last is used on
+					now.Store(&to)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() string { return *now.Load() }
+}
+
+// met is what a region's users met in one phase.
+type met struct {
+	vegeta.Metrics
+	hits, asked int
+	last        string // URL
+}
+
+func (m *met) add(r *vegeta.Result) {
+	m.Add(r)
+	m.last = r.URL
+	if r.Headers.Get("Cache-Status") != "" {
+		m.asked++
+	}
+	if hit(r) {
+		m.hits++
+	}
+}
+
+func (m *met) users() plan.Users {
 	m.Close()
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	u = plan.Users{Region: region, Address: at, Requests: int(m.Requests), Codes: m.StatusCodes, Hits: -1,
+	u := plan.Users{Requests: int(m.Requests), Codes: m.StatusCodes, Hits: -1,
 		P50: ms(m.Latencies.P50), P95: ms(m.Latencies.P95), P99: ms(m.Latencies.P99), Max: ms(m.Latencies.Max)}
+	if last, err := url.Parse(m.last); err == nil {
+		u.Address = last.Scheme + "://" + last.Host
+	}
 	for code, n := range m.StatusCodes {
 		if code == "0" || code >= "400" {
 			u.Errors += n
 		}
 	}
-	if asked > 0 {
-		u.Hits = float64(hits) / float64(asked)
+	if m.asked > 0 {
+		u.Hits = float64(m.hits) / float64(m.asked)
 	}
-	return u, err
+	return u
 }
 
 // ledTo is where the users of a region find the application: where its name leads them,

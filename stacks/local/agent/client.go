@@ -140,10 +140,20 @@ func (c *Client) DeleteProcess(ctx context.Context, name string) error {
 
 // Twin runs a second process like a backend, on another port, until stop is called.
 func (c *Client) Twin(ctx context.Context, name string, port int) (stop func(), err error) {
+	return c.while(ctx, fmt.Sprintf("/v1/processes/%s/twin?port=%d", name, port), nil)
+}
+
+// Disturb makes things go wrong until stop is called, or the caller ends.
+func (c *Client) Disturb(ctx context.Context, d Disturbance) (stop func(), err error) {
+	return c.while(ctx, "/v1/chaos", d)
+}
+
+// while asks for what lasts as long as it is asked for: until stop is called.
+func (c *Client) while(ctx context.Context, path string, body any) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- c.follow(ctx, http.MethodPost, fmt.Sprintf("/v1/processes/%s/twin?port=%d", name, port), nil, func(m message) {
+		ended <- c.follow(ctx, http.MethodPost, path, body, func(m message) {
 			if m.Ready {
 				close(ready)
 			}

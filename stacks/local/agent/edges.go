@@ -34,6 +34,7 @@ type edges struct {
 	serving  map[string]func() // ends the serving of an edge, once what it does is done
 	front    *front            // nil until Caddy runs
 	links    map[string]*link
+	dropped  map[string]bool             // entries that answer nobody, on purpose
 	stores   map[string]*httpcache.Cache // of the CDN's edges
 	traffic  traffic
 	balancer *balancer
@@ -62,7 +63,7 @@ type registered struct {
 func newEdges(d Dirs, k Key, upstreams func(node string) []string, healthy func(node string) bool) *edges {
 	registerModules()
 	e := &edges{access: newAccessLog(d), sockets: map[string]socket{}, wanted: map[string]Edge{}, serving: map[string]func(){},
-		links: map[string]*link{}, stores: map[string]*httpcache.Cache{}, balancer: newBalancer()}
+		links: map[string]*link{}, dropped: map[string]bool{}, stores: map[string]*httpcache.Cache{}, balancer: newBalancer()}
 	registry.Store(&registered{upstreams: upstreams, healthy: healthy, identify: k.identify, traffic: &e.traffic, balancer: e.balancer, access: e.access})
 	return e
 }
@@ -322,6 +323,7 @@ func (e *edges) publish() {
 		// The longest prefix first, so that the first match is the right one.
 		slices.SortFunc(v.Routes, func(a, b Route) int { return cmp.Compare(len(b.Path), len(a.Path)) })
 		slices.SortFunc(v.Rules, func(a, b Rule) int { return cmp.Compare(len(b.Path), len(a.Path)) })
+		v.dropped = e.dropped[k]
 		r.edges[k] = v
 		switch v.Kind {
 		case "load-balancer":

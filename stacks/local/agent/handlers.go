@@ -58,6 +58,9 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	edge, came := now.entryOf(r), time.Now()
 	p := now.traffic.began(w)
 	defer func() { p.ended() }()
+	if edge.dropped {
+		panic(http.ErrAbortHandler) // the connection ends without an answer
+	}
 	if edge.Maintenance != nil {
 		now.access.add(edge.Name, r, came, http.StatusServiceUnavailable, "maintenance")
 		return edge.closed(w)

@@ -23,18 +23,20 @@ type link struct {
 	server   *toxiproxy.ApiServer
 	passages *atomic.Int64 // connections that a leaving agent lingers for
 
-	mu    sync.Mutex
-	to    string
-	rtt   time.Duration
-	conns map[net.Conn]bool
-	made  int
-	bytes atomic.Int64 // both ways
+	mu  sync.Mutex
+	to  string
+	rtt time.Duration
+	// slower is by how much a round trip takes longer for now.
+	slower time.Duration
+	conns  map[net.Conn]bool
+	made   int
+	bytes  atomic.Int64 // both ways
 }
 
 func newLink(e Edge, passages *atomic.Int64) (*link, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	l := &link{server: server, proxy: toxiproxy.NewProxy(server, e.Name, "", ""), passages: passages, conns: map[net.Conn]bool{}}
-	for _, dir := range []string{"upstream", "downstream"} {
+	for _, dir := range directions {
 		toxic := fmt.Sprintf(`{"name": %q, "type": "latency", "stream": %[1]q, "attributes": %s}`, dir, latency(e.RTT))
 		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 			return nil, fmt.Errorf("make the link %s: %w", e.Name, err)
@@ -44,6 +46,9 @@ func newLink(e Edge, passages *atomic.Int64) (*link, error) {
 	return l, nil
 }
 
+// directions are the two of a link, as toxiproxy calls them.
+var directions = []string{"upstream", "downstream"}
+
 // latency is what one way takes: half of a round trip.
 func latency(rtt time.Duration) string {
 	return fmt.Sprintf(`{"latency": %d, "jitter": 0}`, (rtt / 2).Milliseconds())
@@ -52,20 +57,28 @@ func latency(rtt time.Duration) string {
 // become changes where the link leads, for connections to come, and how long it takes,
 // for all.
 func (l *link) become(e Edge) error {
+	return l.takes(func() time.Duration {
+		if l.to != e.To { // who asked the other one asks this one now
+			for c := range l.conns {
+				c.Close()
+			}
+		}
+		l.to, l.rtt = e.To, e.RTT
+		return l.rtt + l.slower
+	})
+}
+
+// takes changes how long a round trip takes, for all connections.
+func (l *link) takes(change func() time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.to != e.To { // who asked the other one asks this one now
-		for c := range l.conns {
-			c.Close()
-		}
-	}
-	l.to = e.To
-	if l.rtt == e.RTT {
+	before := l.rtt + l.slower
+	after := change()
+	if before == after {
 		return nil
 	}
-	l.rtt = e.RTT
-	for _, dir := range []string{"upstream", "downstream"} {
-		if _, err := l.proxy.Toxics.UpdateToxicJson(dir, strings.NewReader(fmt.Sprintf(`{"toxicity": 1, "attributes": %s}`, latency(e.RTT)))); err != nil {
+	for _, dir := range directions {
+		if _, err := l.proxy.Toxics.UpdateToxicJson(dir, strings.NewReader(fmt.Sprintf(`{"toxicity": 1, "attributes": %s}`, latency(after)))); err != nil {
 			return err
 		}
 	}
@@ -86,7 +99,7 @@ func (l *link) serve(listener net.Listener) {
 // carry connects once a handshake over the distance would be done, and then both ways.
 func (l *link) carry(c net.Conn) {
 	l.mu.Lock()
-	to, wait := l.to, l.rtt
+	to, wait := l.to, l.rtt+l.slower
 	l.made++
 	name := fmt.Sprint(l.made)
 	l.conns[c] = true
@@ -139,7 +152,7 @@ func (l *link) end() {
 func (l *link) detail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return fmt.Sprintf("%d ms to %s, %d kB", l.rtt.Milliseconds(), l.to, l.bytes.Load()>>10)
+	return fmt.Sprintf("%d ms to %s, %d kB", (l.rtt + l.slower).Milliseconds(), l.to, l.bytes.Load()>>10)
 }
 
 // counted is one end of a connection.

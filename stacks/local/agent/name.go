@@ -208,7 +208,7 @@ func (g *registered) well(entry string) bool {
 				}
 			}
 		}
-		return e.Maintenance == nil
+		return e.Maintenance == nil && !e.dropped
 	}
 	return false
 }

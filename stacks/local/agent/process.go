@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // supervised is one process and the goroutine that keeps it running.
@@ -275,6 +277,15 @@ func (p Process) waits() string {
 
 // end stops the process for good.
 func (s *supervised) end() { s.cancel(); <-s.done }
+
+// kill ends the process with all that it started, as the loss of its machine would; false
+// when it does not run.
+func (s *supervised) kill() bool {
+	s.mu.Lock()
+	id := s.id
+	s.mu.Unlock()
+	return id.alive() && unix.Kill(-id.PID, unix.SIGKILL) == nil
+}
 
 // release stops watching the process and leaves it running.
 func (s *supervised) release() { s.let(); <-s.done }

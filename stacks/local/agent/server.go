@@ -207,6 +207,10 @@ func (a *Agent) handler() http.Handler {
 	m.HandleFunc("POST /v1/purge", func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(a.Purge(r.URL.Query().Get("path"))) // whoever asked is gone: nobody to tell
 	})
+	m.HandleFunc("POST /v1/chaos", func(w http.ResponseWriter, r *http.Request) {
+		var d Disturbance
+		streamReady(w, r, &d, func(_ func(string), ready func()) error { return a.Disturb(r.Context(), d, ready) })
+	})
 	m.HandleFunc("POST /v1/handover", func(w http.ResponseWriter, r *http.Request) {
 		stream(w, r, nil, func(func(string)) error { return a.handOver() })
 	})

@@ -95,6 +95,7 @@ type Edge struct {
 	Zone    *Zone         `json:"zone,omitempty"`    // of a name server
 	Caller  Caller        `json:"caller,omitzero"`   // of a call: who may come in, and to whom that leads
 	Pools   []string      `json:"pools,omitempty"`   // of a call: the nodes of the service that is called
+	dropped bool          // it answers nobody, on purpose
 }
 
 // ip is the address that the edge listens on.
