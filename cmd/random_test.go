@@ -31,7 +31,7 @@ func TestRandomWalks(t *testing.T) {
 	t.Logf("SCALE_TEST_SEED=%d SCALE_TEST_STEPS=%d", seed, steps)
 	random := rand.New(rand.NewPCG(uint64(seed), 1))
 	w := newWorld(t)
-	w.project(atlantic)
+	w.project(services + "regions: [us-east-1, eu-west-1]\n")
 	w.write("public/index.html", "<h1>hello</h1>")
 	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
 	var signed []string
@@ -40,12 +40,12 @@ func TestRandomWalks(t *testing.T) {
 		var did string
 		switch what := random.IntN(10); {
 		case what < 3: // another level; from a leader that is not at home, the lower ones are refused
-			to := 1 + (level+random.IntN(3))%4 // never the same
+			to := 1 + (level+random.IntN(4))%5 // never the same
 			did = fmt.Sprint("to level ", to)
 			if r := w.scale("up", "--level", fmt.Sprint(to), "--yes"); r.code != 0 && !(to < 3 && strings.Contains(r.err, "is led from")) {
 				t.Fatalf("step %d, %s from %d: %s", step, did, level, r)
 			}
-		case what < 6 && level == 4:
+		case what < 6 && level >= 4:
 			to := []string{"us-east-1", "eu-west-1"}[random.IntN(2)]
 			did = "failover to " + to
 			eventually(t, did, func() bool {
@@ -64,7 +64,7 @@ func TestRandomWalks(t *testing.T) {
 				return now.Healthy && now.PID != c.PID
 			})
 		default: // a run is killed, and the next one goes on
-			to, at := 2+random.IntN(3), 1+random.IntN(40)
+			to, at := 2+random.IntN(4), 1+random.IntN(40)
 			did = fmt.Sprintf("to level %d, killed at journal entry %d", to, at)
 			c := w.command("up", "--level", fmt.Sprint(to), "--yes")
 			c.Env = append(c.Env, fmt.Sprintf("SCALE_FAULT=journal:%d", at))
@@ -116,6 +116,7 @@ func (w *world) agrees(url string, signed *[]string) {
 			return slices.Equal(got, wanted)
 		})
 	}
+	eventually(w.t, "likes are told", func() bool { return likesOf(w.t, url) != nil })
 	if leads := len(st.Data); leads != 1 {
 		w.t.Errorf("%d places hold data: %v", leads, st.Data)
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,11 +134,55 @@ func TestNoSecretIsSeen(t *testing.T) {
 		secrets["the file store's key"] = w.backendEnvironment("AWS_SECRET_ACCESS_KEY")
 	}
 
+	w.unseen(secrets, shown.String())
+}
+
+// What levels 3 to 5 have besides: replicas, caches, a service's own database, tokens.
+func TestNoSecretIsSeenAtLevel5(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.project(strings.Replace(services, "from_level: 5", "from_level: 5\n    database: own", 1) + "regions: [us-east-1, eu-west-1]\n")
+	w.write("public/index.html", "x")
+	var shown strings.Builder
+	for _, args := range [][]string{{"preview", "--level", "5", "--json"}, {"up", "--level", "5", "--yes"}, {"status", "--json"}, {"outputs", "--json"}, {"logs"}, {"history", "--json"},
+		{"bench", "/api/liked", "--for", "1s", "--json"}, {"failover", "--to", "eu-west-1", "--yes"}, {"status"}, {"logs"}, {"preview", "-o", "markdown"}} {
+		r := w.must(0, args...)
+		shown.WriteString(r.out + r.err)
+	}
+	secrets := map[string]string{}
+	for _, of := range []string{"web-blue-euw1-g1-1", "likes-blue-euw1-g1-1"} {
+		for _, name := range []string{"DATABASE_URL", "DATABASE_REPLICA_URL", "CACHE_URL"} {
+			u, err := neturl.Parse(w.environment(of, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			secrets["the password in "+name+" of "+of], _ = u.User.Password()
+		}
+	}
+	token, err := os.ReadFile(w.environment("web-blue-euw1-g1-1", "SERVICE_LIKES_TOKEN_FILE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets["the token of web"] = string(token)
+	b, err := os.ReadFile(w.home + "/environments/shop/dev/local/data/db-use1-g1-data.pgpass")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Split(strings.TrimSpace(string(b)), ":")
+	secrets["the replicator's password"] = fields[len(fields)-1]
+	w.unseen(secrets, shown.String())
+}
+
+// unseen looks for secrets in what was shown, in the process list, and in all files but
+// those by which a program is told one.
+func (w *world) unseen(secrets map[string]string, shown string) {
+	t := w.t
+	t.Helper()
 	for name, secret := range secrets {
 		if len(secret) < 8 {
 			t.Fatalf("%s is %q", name, secret)
 		}
-		if strings.Contains(shown.String(), secret) {
+		if strings.Contains(shown, secret) {
 			t.Errorf("%s was shown", name)
 		}
 		for _, pid := range mentioning(w.home) {
@@ -146,7 +191,7 @@ func TestNoSecretIsSeen(t *testing.T) {
 			}
 		}
 		err := filepath.WalkDir(w.home, func(p string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
+			if err != nil || !d.Type().IsRegular() || strings.HasSuffix(p, ".pgpass") || filepath.Base(filepath.Dir(p)) == "tokens" {
 				return err
 			}
 			b, err := os.ReadFile(p)

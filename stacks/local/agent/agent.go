@@ -26,6 +26,8 @@ type Agent struct {
 	log   *slog.Logger
 	edges *edges
 
+	tokens sync.Mutex // held while their files are written; before mu
+
 	mu      sync.Mutex
 	lock    *os.File // held: closing it would give the lock up
 	leaving bool     // a successor has taken over
@@ -283,7 +285,7 @@ func (a *Agent) DeleteEdge(name string) error {
 	if ok && e.Kind == "static" {
 		a.edges.balancer.drain(context.Background(), e.address(), drainPatience)
 	}
-	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name), a.dirs.Token(name)))
+	return errors.Join(a.edges.remove(name), removeAll(a.dirs.spec(name)), a.forgetToken(name))
 }
 
 func removeAll(files ...string) error {

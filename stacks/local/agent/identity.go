@@ -129,8 +129,17 @@ func unknown(w http.ResponseWriter, why error) error {
 	return json.NewEncoder(w).Encode(map[string]string{"error": why.Error()})
 }
 
+// forgetToken removes that of a call that is gone.
+func (a *Agent) forgetToken(name string) error {
+	a.tokens.Lock()
+	defer a.tokens.Unlock()
+	return removeAll(a.dirs.Token(name))
+}
+
 // renewTokens writes the tokens of all calls, and the keys by which they are known.
 func (a *Agent) renewTokens(at time.Time) error {
+	a.tokens.Lock() // calls are put side by side, and each asks for it
+	defer a.tokens.Unlock()
 	a.mu.Lock()
 	calls := map[string]Caller{}
 	for name, e := range a.specs {

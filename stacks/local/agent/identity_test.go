@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -91,6 +92,18 @@ func TestTokenFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(d.Token("entry")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an entry has a token: %v", err)
+	}
+	var all sync.WaitGroup // as many calls as are put at once
+	for range 8 {
+		all.Go(func() {
+			if err := a.renewTokens(now); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(a.forgetToken("web-calls-likes"), a.forgetToken("entry")); err != nil {
+		t.Error(err)
 	}
 	r := &http.Request{Header: http.Header{}}
 	if err := k.identify(r, Caller{"shop.dev", "web", "mail-box"}); err == nil || !strings.Contains(err.Error(), "SERVICE_MAIL_BOX_TOKEN_FILE") {
