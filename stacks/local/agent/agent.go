@@ -44,7 +44,6 @@ func newAgent(d Dirs, k Key, build string, log io.Writer) *Agent {
 	a := &Agent{dirs: d, key: k, build: build, since: time.Now(), log: slog.New(slog.NewTextHandler(log, nil)),
 		procs: map[string]*supervised{}, specs: map[string]Edge{}, turns: map[string]*sync.Mutex{}, quit: make(chan struct{}), starts: make(chan struct{}, 1)}
 	a.edges = newEdges(d, k, a.upstreams, a.healthy)
-	a.edges.registerNetwork()
 	return a
 }
 

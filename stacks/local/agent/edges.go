@@ -347,6 +347,7 @@ func (e *edges) start() error {
 		return err
 	}
 	e.front = newFront()
+	listening.Store(e.front)
 	if err := caddy.Load(b, false); err != nil {
 		e.front = nil
 		return fmt.Errorf("start the edges: %w", err)

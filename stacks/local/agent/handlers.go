@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -33,15 +34,13 @@ var registerModules = sync.OnceFunc(func() {
 	caddy.RegisterModule(edgeHandler{})
 	caddy.RegisterModule(upstreamSource{})
 	caddy.RegisterModule(leastBusy{})
+	caddy.RegisterNetwork(network, func(context.Context, string, string, string, uint, net.ListenConfig) (any, error) {
+		return listening.Load(), nil
+	})
 })
 
-// registerNetwork makes Caddy's server listen on the agent's sockets; start, which
-// holds the lock, is what calls the function.
-func (e *edges) registerNetwork() {
-	caddy.RegisterNetwork(network, func(context.Context, string, string, string, uint, net.ListenConfig) (any, error) {
-		return e.front, nil
-	})
-}
+// listening is the front on whose connections Caddy's server is to serve.
+var listening atomic.Pointer[front]
 
 // edgeHandler answers the requests of an entry with the maintenance page, or
 // sends them on their way, and counts how they end.
@@ -111,6 +110,15 @@ func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, 
 	t.most, t.giveUp = rule.Limits.Attempts, func() { giveUp(errTried) }
 	caddyhttp.SetVar(r.Context(), tripVar, t)
 	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p, begun}
+	// The proxy panics where an answer breaks off in the middle: that is an end too.
+	defer func() {
+		t.leave(false)
+		admitted(a.status)
+		for _, node := range []string{edge.Node, t.node} {
+			g.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
+		}
+		g.access.add(edge.Name, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
+	}()
 	err := givenUp(r, next.ServeHTTP(a, r))
 	var he caddyhttp.HandlerError
 	if errors.As(err, &he) {
@@ -118,12 +126,6 @@ func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, 
 		// The client that went away says nothing about the backend.
 		t.leave(he.StatusCode == http.StatusBadGateway || he.StatusCode == http.StatusGatewayTimeout)
 	}
-	t.leave(false)
-	admitted(a.status)
-	for _, node := range []string{edge.Node, t.node} {
-		g.balancer.meter(node).count(time.Now(), a.status >= http.StatusInternalServerError)
-	}
-	g.access.add(edge.Name, r, came, a.status, strings.TrimSpace(t.node+" "+t.asked))
 	return err
 }
 
