@@ -186,8 +186,10 @@ func TestServicesCallEachOther(t *testing.T) {
 		defer func() { _ = syscall.Kill(-pid, syscall.SIGCONT) }()
 	}
 	var codes []int
-	for range 5 {
-		codes = append(codes, as(url+"/api/likes/healthz", ""))
+	for len(codes) < 5 {
+		if code := as(url+"/api/likes/healthz", ""); code != http.StatusOK || len(codes) > 0 { // a signal takes a moment to arrive
+			codes = append(codes, code)
+		}
 	}
 	if want := []int{504, 504, 504, 503, 503}; !slices.Equal(codes, want) {
 		t.Errorf("a service that hangs is answered for with %v, want %v", codes, want)
