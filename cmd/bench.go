@@ -19,10 +19,11 @@ func newBench(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench [REQUEST…]", Short: "Put a load on the environment, and measure what it meets",
 		Long: `bench lets users ask the environment at a steady rate: those of every region at once,
-each from their region and where the application's name leads them. A REQUEST is a path,
-or "METHOD PATH BODY"; several are taken in turns, "/" where there is none. It tells how
-long answers take, what failed, what the CDN had, what the databases did and what passed
-between regions.
+each from their region and where the application's name leads them; below level 3, where
+only home stands, over a link as long as theirs would be. A REQUEST is a path, or
+"METHOD PATH BODY"; several are taken in turns, "/" where there is none. It tells how long
+answers take, what failed, what the CDN had, what the databases did and what passed between
+regions.
 
 It asks nothing but this environment, on this machine. What it writes stays written.`,
 		Example: `  scale bench /api/entries --from eu-west-1
@@ -45,18 +46,14 @@ type load struct {
 
 func (o *load) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&o.From, "from", nil, "the regions whose users ask (default all)")
+	f.StringSliceVar(&o.From, "from", nil, "the regions whose users ask (default all of scale.yaml)")
 	f.IntVar(&o.Rate, "rate", 50, "requests a second, of each region's users")
 	f.DurationVar(&o.For, "for", 10*time.Second, "how long")
 	f.StringVar(&o.chart, "chart", "", "an HTML file that shows each answer; not beside the code, where it would be a change of that")
 }
 
-// run reads the requests, opens the environment and the chart, and shows what the load met.
-func (o *load) run(c *cli, args []string, command string, do func(*stacks.Environment, io.Writer) (plan.Bench, error)) error {
-	format, err := c.format()
-	if err != nil {
-		return err
-	}
+// check reads the requests, and whether the load is one that may be put on.
+func (o *load) check(args []string) (err error) {
 	if o.Requests, err = requests(args); err != nil {
 		return err
 	}
@@ -65,6 +62,18 @@ func (o *load) run(c *cli, args []string, command string, do func(*stacks.Enviro
 	}
 	if o.For < time.Second || o.For > plan.LongestOf {
 		return &usageError{fmt.Sprintf("--for %s is not from 1s to %s", o.For, plan.LongestOf), ""}
+	}
+	return nil
+}
+
+// run reads the requests, opens the environment and the chart, and shows what the load met.
+func (o *load) run(c *cli, args []string, command string, do func(*stacks.Environment, io.Writer) (plan.Bench, error)) error {
+	format, err := c.format()
+	if err != nil {
+		return err
+	}
+	if err := o.check(args); err != nil {
+		return err
 	}
 	e, _, err := c.environment(command)
 	if err != nil {

@@ -31,6 +31,7 @@ type cli struct {
 	profile, endpoint string
 	usage             map[string]string
 	home              string
+	aside             string // what is added to the environment's name: it is another one
 	color             string
 	output            string
 	json              bool
@@ -38,9 +39,18 @@ type cli struct {
 
 const configFile = "scale.yaml"
 
-// app reads scale.yaml for the chosen environment. Without a file it is the
-// built-in guestbook, unless one was asked for.
+// app is the application in the chosen environment.
 func (c *cli) app() (config.App, error) {
+	a, err := c.read()
+	if c.aside != "" { // beside the one of that name
+		a.Env, a.Port = a.Env+c.aside, 0
+	}
+	return a, err
+}
+
+// read reads scale.yaml for the chosen environment. Without a file it is the
+// built-in guestbook, unless one was asked for.
+func (c *cli) read() (config.App, error) {
 	file := c.file
 	if file == "" {
 		file = findUp(configFile)

@@ -4,13 +4,58 @@ package cmd_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/internal/view"
 )
+
+// Two levels are measured beside what stands, which nobody touches, and nothing is left.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.project(atlantic)
+	w.write("public/index.html", "<h1>hello</h1>")
+	w.must(0, "up", "--level", "1", "--yes")
+	before := pids(w.status())
+	if r := w.must(0, "compare", "2", "3"); !strings.Contains(r.out, "load balancer") || !strings.Contains(r.out, "a distant user gets files from near by") {
+		t.Errorf("two levels: %s", r)
+	}
+	r := w.must(0, "compare", "2", "3", "/", "--measure", "--rate", "20", "--for", "2s", "--json")
+	var c view.Comparison
+	if err := json.Unmarshal([]byte(r.out), &c); err != nil || len(c.Measured) != 2 {
+		t.Fatalf("%v: %s", err, r)
+	}
+	near := func(b plan.Bench, region string) plan.Users {
+		return b.Users[slices.IndexFunc(b.Users, func(u plan.Users) bool { return u.Region == region })]
+	}
+	if two, three := near(c.Measured[0], "eu-west-1"), near(c.Measured[1], "eu-west-1"); two.P50 < 71 || three.P50 > 60 || two.Errors+three.Errors > 0 {
+		t.Errorf("a distant user's file at level 2: %+v, at level 3: %+v", two, three)
+	}
+	if after := pids(w.status()); !maps.Equal(before, after) {
+		t.Errorf("what stood was touched: %v, then %v", before, after)
+	}
+	if _, err := os.Stat(w.home + "/environments/shop/dev-compare"); !os.IsNotExist(err) {
+		t.Errorf("the environment that was measured is left: %v", err)
+	}
+	for _, bad := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"compare", "2"}, "compare takes two levels"},
+		{[]string{"compare", "2", "9"}, "level 9 does not exist"},
+		{[]string{"compare", "2", "three"}, "is not a level"},
+		{[]string{"compare", "2", "3", "--measure", "--rate", "0"}, "is not from 1 to 2000"},
+	} {
+		if r := w.must(3, bad.args...); !strings.Contains(r.err, bad.says) {
+			t.Errorf("%v: %s", bad.args, r)
+		}
+	}
+}
 
 // A bench asks as the users of each region do: what is stored at their edge is near, what
 // is written goes to the leader, and both are told.
@@ -90,7 +135,7 @@ func TestBenchAndChaos(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"bench", "--from", "eu-west-2"}, "level 3 has no users in eu-west-2"},
+		{[]string{"bench", "--from", "eu-west-2"}, "there are no users in eu-west-2"},
 		{[]string{"bench", "http://example.com/"}, "is no request"},
 		{[]string{"bench", "--rate", "100000"}, "is not from 1 to 2000"},
 		{[]string{"bench", "--for", "24h"}, "is not from 1s to"},

@@ -51,7 +51,7 @@ func newRoot(c *cli) *cobra.Command {
 	})
 	root.AddCommand(
 		newInit(c), newLevels(c), newExplain(c), newPreview(c), newUp(c), newRehearse(c), newCost(c), newDrift(c), newEject(c), newStatus(c), newOutputs(c), newLogs(c), newDown(c), newFailover(c), newPurge(c),
-		newBench(c), newChaos(c), newHistory(c), newLock(c), newDoctor(c), newVersion(c), newSchema(c), newAgent(), newGuestbook(), newDocs(c),
+		newBench(c), newChaos(c), newCompare(c), newHistory(c), newLock(c), newDoctor(c), newVersion(c), newSchema(c), newAgent(), newGuestbook(), newDocs(c),
 	)
 	root.InitDefaultCompletionCmd()
 	complete(root, "env", c.completeEnvironments)

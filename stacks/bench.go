@@ -2,7 +2,6 @@ package stacks
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -28,16 +27,12 @@ func (e *Environment) Bench(ctx context.Context, load plan.Load, chart io.Writer
 	if len(stands.OfKind(topology.Entry)) == 0 {
 		return b, &Error{What: "nothing stands that could be asked", Hint: "'scale up' first"}
 	}
-	var regions []string
-	for _, n := range stands.OfKind(topology.Entry) {
-		regions = append(regions, n.Region)
-	}
 	if len(load.From) == 0 {
-		load.From = regions
+		load.From = e.app.Regions
 	}
 	for _, r := range load.From {
-		if !slices.Contains(regions, r) {
-			return b, &Error{What: fmt.Sprintf("level %d has no users in %s", stands.Level, r), Hint: "there are users in " + strings.Join(regions, ", ") + "; from level 3 on in every region of scale.yaml"}
+		if !slices.Contains(e.app.Regions, r) {
+			return b, &Error{What: "there are no users in " + r, Hint: "the regions of scale.yaml are " + strings.Join(e.app.Regions, ", ")}
 		}
 	}
 	if err := e.Unlock(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,6 +37,11 @@ func (l *Local) Bench(ctx context.Context, t topology.Topology, pins Pins, load 
 	if err != nil {
 		return b, err
 	}
+	pins, home, err := l.visit(ctx, c, t, pins, load.From)
+	if err != nil {
+		return b, err
+	}
+	defer home()
 	p := plot.New(plot.Title(t.App+"/"+t.Env+" at level "+strconv.Itoa(t.Level)), plot.Label(outcome))
 	var drawing sync.Mutex
 	before, err := l.counters(ctx, c, t, pins)
@@ -78,6 +84,32 @@ func (l *Local) Bench(ctx context.Context, t topology.Topology, pins Pins, load 
 		_, err = p.WriteTo(chart)
 	}
 	return b, err
+}
+
+// visit lets users of regions in which nothing stands reach home, over a link that is as
+// long as theirs would be, until done is called.
+func (l *Local) visit(ctx context.Context, c *agent.Client, t topology.Topology, pins Pins, from []string) (_ Pins, done func(), err error) {
+	pins, all := maps.Clone(pins), t.Clone()
+	var lent []agent.Edge
+	for _, r := range from {
+		if slices.Contains(t.Regions, topology.Region{Name: r}) {
+			continue
+		}
+		all.Regions = append(all.Regions, topology.Region{Name: r})
+		if err := errors.Join(numberRegions(all, pins), addressable(all, pins)); err != nil {
+			return nil, nil, err
+		}
+		for _, e := range t.OfKind(topology.Entry) {
+			port := portOf(pins, e.ID)
+			lent = append(lent, agent.Edge{Name: linkName(e.ID, r), Node: e.ID, Kind: "link", Host: address(pins, r, e.Region), Port: port,
+				To: net.JoinHostPort(address(pins, e.Region, e.Region), strconv.Itoa(port)), RTT: roundTrip(r, e.Region)})
+		}
+	}
+	if len(lent) == 0 {
+		return pins, func() {}, nil
+	}
+	done, err = c.Lend(ctx, lent)
+	return pins, done, err
 }
 
 // outcome is the series of a chart that an answer belongs to.
@@ -209,7 +241,8 @@ func (m *met) users() plan.Users {
 func (l *Local) ledTo(ctx context.Context, t topology.Topology, pins Pins, region string) (string, error) {
 	server := nameServer(t, pins)
 	if server == "" {
-		return entryURL(t, pins, region), nil
+		home := entryURL(t, pins, t.Home())
+		return "http://" + net.JoinHostPort(address(pins, region, t.Home()), home[strings.LastIndex(home, ":")+1:]), nil
 	}
 	at, err := lookup(ctx, server, l.domain(t), users(pins, region))
 	if err != nil || !at.IsValid() {

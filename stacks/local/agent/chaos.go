@@ -60,6 +60,19 @@ func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) (err e
 	return nil
 }
 
+// Lend makes edges that are there until ctx ends, and that nobody keeps a note of.
+func (a *Agent) Lend(ctx context.Context, lent []Edge, ready func()) error {
+	err := a.edges.put(lent...)
+	if err == nil {
+		ready()
+		<-ctx.Done()
+	}
+	for _, e := range lent {
+		err = errors.Join(err, a.edges.remove(e.Name))
+	}
+	return err
+}
+
 func (e *edges) link(name string) *link {
 	e.mu.Lock()
 	defer e.mu.Unlock()

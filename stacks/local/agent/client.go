@@ -148,6 +148,11 @@ func (c *Client) Disturb(ctx context.Context, d Disturbance) (stop func(), err e
 	return c.while(ctx, "/v1/chaos", d)
 }
 
+// Lend makes edges that are there until stop is called, or the caller ends.
+func (c *Client) Lend(ctx context.Context, edges []Edge) (stop func(), err error) {
+	return c.while(ctx, "/v1/lent", edges)
+}
+
 // while asks for what lasts as long as it is asked for: until stop is called.
 func (c *Client) while(ctx context.Context, path string, body any) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
