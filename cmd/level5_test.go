@@ -33,7 +33,7 @@ services:
     health: /api/likes/healthz
     routes: [/api/likes]
     from_level: 5
-    gateway: {timeout: 1, attempts: 2, open_after: 3, open_for: 1}
+    gateway: {timeout: 3, attempts: 2, open_after: 3, open_for: 1}
 static: {dir: public, route: /}
 database: {engine: postgres, size: small}
 `
@@ -89,7 +89,8 @@ func likesOf(t testing.TB, url string) map[string]int {
 // and taken back.
 func TestLevel5IsReachedAndLeftUnderLoad(t *testing.T) {
 	w := newWorld(t)
-	w.project(services + "regions: [us-east-1, eu-west-1]\n")
+	patient := strings.Replace(services, "timeout: 3", "timeout: 20", 1) + "regions: [us-east-1, eu-west-1]\n"
+	w.project(patient)
 	w.write("public/index.html", "<h1>hello</h1>")
 	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
 	near := at(t, url, "127.0.1.2")
@@ -99,7 +100,7 @@ func TestLevel5IsReachedAndLeftUnderLoad(t *testing.T) {
 	likes := []*liking{startLiking(home, "1000000"), startLiking(far, "1000000")}
 	w.must(0, "up", "--level", "5", "--yes")
 	before := w.status()
-	w.project(strings.Replace(services, "from_level: 5", "from_level: 5\n    env: {RELEASE: another}", 1) + "regions: [us-east-1, eu-west-1]\n")
+	w.project(strings.Replace(patient, "from_level: 5", "from_level: 5\n    env: {RELEASE: another}", 1))
 	w.must(0, "up", "--yes")
 	for _, c := range before.Components {
 		if now := component(w.status(), c.Name); strings.HasPrefix(c.Name, "web-") && c.Kind == "backend" && now.PID != c.PID {
