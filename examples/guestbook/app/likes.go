@@ -182,7 +182,7 @@ func (p *postgres) Like(ctx context.Context, entry int64) (n int, err error) {
 
 // Likes implements likes.
 func (p *postgres) Likes(ctx context.Context, entries []int64) (map[int64]int, error) {
-	return again(p.replica, func() (map[int64]int, error) {
+	return again(ctx, p.replica, func() (map[int64]int, error) {
 		rows, err := p.replica.Query(ctx, `SELECT entry, n FROM likes WHERE entry = ANY($1)`, entries)
 		if err != nil {
 			return nil, err

@@ -146,7 +146,7 @@ func (p *postgres) CaughtUp(ctx context.Context) error {
 }
 
 func (p *postgres) LatestIDs(ctx context.Context, n int) ([]int64, error) {
-	return again(p.replica, func() ([]int64, error) {
+	return again(ctx, p.replica, func() ([]int64, error) {
 		rows, err := p.replica.Query(ctx, `SELECT id FROM entries ORDER BY id DESC LIMIT $1`, n)
 		if err != nil {
 			return nil, err
@@ -169,7 +169,7 @@ func (p *postgres) Keep(ctx context.Context, name string, content []byte) error 
 }
 
 func (p *postgres) Upload(ctx context.Context, name string) ([]byte, error) {
-	return again(p.replica, func() (content []byte, err error) {
+	return again(ctx, p.replica, func() (content []byte, err error) {
 		err = p.replica.QueryRow(ctx, `SELECT content FROM uploads WHERE name = $1`, name).Scan(&content)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, nil
@@ -179,7 +179,7 @@ func (p *postgres) Upload(ctx context.Context, name string) ([]byte, error) {
 }
 
 func (p *postgres) entries(ctx context.Context, query string, arg any) ([]entry, error) {
-	return again(p.replica, func() ([]entry, error) {
+	return again(ctx, p.replica, func() ([]entry, error) {
 		rows, err := p.replica.Query(ctx, query, arg)
 		if err != nil {
 			return nil, err
@@ -194,11 +194,12 @@ func (p *postgres) entries(ctx context.Context, query string, arg any) ([]entry,
 // again asks once more, and twice, where a connection broke. When one did, the others
 // that were open are to the same database, which is another one now: all are given up,
 // or each of them would fail a reader of its own. What is read may be read twice.
-func again[T any](pool *pgxpool.Pool, ask func() (T, error)) (answer T, err error) {
+func again[T any](ctx context.Context, pool *pgxpool.Pool, ask func() (T, error)) (answer T, err error) {
 	for range 3 {
 		var said *pgconn.PgError
-		if answer, err = ask(); err == nil || errors.As(err, &said) && said.Code[:2] != "57" {
-			break // 57: the server ends, or ended the session
+		answer, err = ask()
+		if err == nil || ctx.Err() != nil || errors.As(err, &said) && said.Code[:2] != "57" {
+			break // nobody waits any more; 57: the server ends, or ended the session
 		}
 		pool.Reset()
 	}
