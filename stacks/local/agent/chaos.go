@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -21,11 +20,11 @@ type Disturbance struct {
 
 // Disturb makes things go wrong until ctx ends: with whoever asked for it, and with the
 // agent, it is over. What was killed comes back as anything does that dies.
-func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) (err error) {
-	var undo []func() error
+func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) error {
+	var undo []func()
 	defer func() {
 		for _, u := range undo {
-			err = errors.Join(err, u())
+			u()
 		}
 	}()
 	for _, name := range d.Kill {
@@ -33,26 +32,22 @@ func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) (err e
 			return fmt.Errorf("%s is no process that runs", name)
 		}
 	}
-	disturb := func(names []string, cut bool) error {
+	disturb := func(names []string, cut int, slower time.Duration) error {
 		for _, name := range names {
 			l := a.edges.link(name)
 			if l == nil {
 				return fmt.Errorf("there is no link %s", name)
 			}
-			u, err := l.disturb(cut, d.By)
-			if err != nil {
-				return err
-			}
-			undo = append(undo, u)
+			undo = append(undo, l.disturb(cut, slower))
 		}
 		return nil
 	}
-	if err := errors.Join(disturb(d.Cut, true), disturb(d.Slow, false)); err != nil {
+	if err := errors.Join(disturb(d.Cut, 1, 0), disturb(d.Slow, 0, d.By)); err != nil {
 		return err
 	}
 	if len(d.Drop) > 0 {
 		a.edges.drop(d.Drop, true)
-		undo = append(undo, func() error { a.edges.drop(d.Drop, false); return nil })
+		undo = append(undo, func() { a.edges.drop(d.Drop, false) })
 	}
 	a.log.Info("disturbed on purpose", "what", d)
 	ready()
@@ -84,32 +79,9 @@ func (e *edges) drop(names []string, dropped bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, n := range names {
-		e.dropped[n] = dropped
+		if e.dropped[n] = dropped; !dropped {
+			delete(e.dropped, n)
+		}
 	}
 	e.publish()
-}
-
-// disturb cuts the link or makes it slower, until undone. What passed through a link
-// that was cut ends with that: it has lost some of its bytes.
-func (l *link) disturb(cut bool, by time.Duration) (undo func() error, err error) {
-	if !cut {
-		if err := l.takes(func() time.Duration { l.slower += by; return l.rtt + l.slower }); err != nil {
-			return nil, err
-		}
-		return func() error {
-			return l.takes(func() time.Duration { l.slower -= by; return l.rtt + l.slower })
-		}, nil
-	}
-	for _, dir := range directions {
-		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"name": "cut-%s", "type": "timeout", "stream": %[1]q, "attributes": {"timeout": 0}}`, dir))); err != nil {
-			return nil, err
-		}
-	}
-	return func() error {
-		var errs []error
-		for _, dir := range directions {
-			errs = append(errs, l.proxy.Toxics.RemoveToxic(context.Background(), "cut-"+dir))
-		}
-		return errors.Join(errs...)
-	}, nil
 }

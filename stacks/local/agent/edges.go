@@ -161,7 +161,8 @@ func (e *edges) put(edges ...Edge) error {
 // serve begins to serve an edge that is not served yet.
 func (e *edges) serve(edge Edge) error {
 	if l := e.links[edge.Name]; l != nil {
-		return l.become(edge)
+		l.become(edge)
+		return nil
 	}
 	if e.serving[edge.Name] != nil || edge.Port == 0 {
 		return nil
@@ -174,10 +175,7 @@ func (e *edges) serve(edge Edge) error {
 	case "static":
 		e.serving[edge.Name] = e.serveStatic(edge, l)
 	case "link":
-		way, err := newLink(edge, &e.traffic.streams)
-		if err != nil {
-			return err
-		}
+		way := newLink(edge, &e.traffic.streams)
 		e.links[edge.Name] = way
 		go way.serve(l) // until it is closed
 		e.serving[edge.Name] = func() { l.Close(); way.end() }

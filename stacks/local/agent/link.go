@@ -3,86 +3,52 @@
 package agent
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/Shopify/toxiproxy/v2"
-	way "github.com/Shopify/toxiproxy/v2/stream"
-	"github.com/rs/zerolog"
 )
 
 // link is a way between two regions: what passes takes as long as it would take there.
-// The agent has the socket, so that a successor gets it; what a connection suffers is
-// toxiproxy's.
+// How long that is, and whether anything passes, is asked for each piece that passes:
+// nothing is rebuilt for connections that are there.
 type link struct {
-	proxy    *toxiproxy.Proxy
-	server   *toxiproxy.ApiServer
 	passages *atomic.Int64 // connections that a leaving agent lingers for
+	bytes    atomic.Int64  // both ways
 
 	mu  sync.Mutex
 	to  string
 	rtt time.Duration
-	// slower is by how much a round trip takes longer for now.
+	// slower is by how much a round trip takes longer for now; cut, by how many nothing passes.
 	slower time.Duration
+	cut    int
 	conns  map[net.Conn]bool
-	made   int
-	bytes  atomic.Int64 // both ways
 }
 
-func newLink(e Edge, passages *atomic.Int64) (*link, error) {
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &link{server: server, proxy: toxiproxy.NewProxy(server, e.Name, "", ""), passages: passages, conns: map[net.Conn]bool{}}
-	for _, dir := range directions {
-		toxic := fmt.Sprintf(`{"name": %q, "type": "latency", "stream": %[1]q, "attributes": %s}`, dir, latency(e.RTT))
-		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			return nil, fmt.Errorf("make the link %s: %w", e.Name, err)
-		}
-	}
-	l.to, l.rtt = e.To, e.RTT
-	return l, nil
-}
-
-// directions are the two of a link, as toxiproxy calls them.
-var directions = []string{"upstream", "downstream"}
-
-// latency is what one way takes: half of a round trip.
-func latency(rtt time.Duration) string {
-	return fmt.Sprintf(`{"latency": %d, "jitter": 0}`, (rtt / 2).Milliseconds())
+func newLink(e Edge, passages *atomic.Int64) *link {
+	return &link{to: e.To, rtt: e.RTT, passages: passages, conns: map[net.Conn]bool{}}
 }
 
 // become changes where the link leads, for connections to come, and how long it takes,
 // for all.
-func (l *link) become(e Edge) error {
-	return l.takes(func() time.Duration {
-		if l.to != e.To { // who asked the other one asks this one now
-			for c := range l.conns {
-				c.Close()
-			}
-		}
-		l.to, l.rtt = e.To, e.RTT
-		return l.rtt + l.slower
-	})
-}
-
-// takes changes how long a round trip takes, for all connections.
-func (l *link) takes(change func() time.Duration) error {
+func (l *link) become(e Edge) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.rtt + l.slower
-	after := change()
-	if before == after {
-		return nil
+	if l.to != e.To { // who asked the other one asks this one now
+		l.closeAll()
 	}
-	for _, dir := range directions {
-		if _, err := l.proxy.Toxics.UpdateToxicJson(dir, strings.NewReader(fmt.Sprintf(`{"toxicity": 1, "attributes": %s}`, latency(after)))); err != nil {
-			return err
-		}
-	}
-	return nil
+	l.to, l.rtt = e.To, e.RTT
+}
+
+// now is where the link leads, how long a round trip takes, and whether nothing passes.
+func (l *link) now() (to string, rtt time.Duration, cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to, l.rtt + l.slower, l.cut > 0
 }
 
 // serve takes connections until the listener is closed.
@@ -98,78 +64,124 @@ func (l *link) serve(listener net.Listener) {
 
 // carry connects once a handshake over the distance would be done, and then both ways.
 func (l *link) carry(c net.Conn) {
-	l.mu.Lock()
-	to, wait := l.to, l.rtt+l.slower
-	l.made++
-	name := fmt.Sprint(l.made)
-	l.conns[c] = true
-	l.mu.Unlock()
-	time.Sleep(wait)
+	to, rtt, _ := l.now()
+	defer l.keep(c, to)()
+	time.Sleep(rtt)
 	up, err := net.DialTimeout("tcp4", to, 5*time.Second)
 	if err != nil {
-		l.over(c)
 		return
 	}
-	l.mu.Lock()
-	moved := l.to != to // while it connected
-	l.conns[up] = !moved
-	l.mu.Unlock()
-	if moved {
-		l.over(up)
-		l.over(c)
-		return
-	}
+	defer l.keep(up, to)()
 	l.passages.Add(1)
-	var once sync.Once
-	ended := func() {
-		once.Do(func() { l.passages.Add(-1); l.over(c); l.over(up) })
-	}
-	l.proxy.Toxics.StartLink(l.server, name+"upstream", &counted{c, l, ended}, &counted{up, l, ended}, way.Upstream)
-	l.proxy.Toxics.StartLink(l.server, name+"downstream", up, &counted{c, l, ended}, way.Downstream)
+	defer l.passages.Add(-1)
+	var ways sync.WaitGroup
+	ways.Go(func() { l.pass(c, up) })
+	ways.Go(func() { l.pass(up, c) })
+	ways.Wait()
 }
 
-func (l *link) over(c net.Conn) {
-	c.Close()
+// keep notes a connection that is there because the link leads to a place, and closes
+// it if that is not so any more. What it returns lets it go.
+func (l *link) keep(c net.Conn, to string) (over func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.conns, c)
+	l.conns[c] = true
+	if l.to != to { // moved while it connected
+		c.Close()
+	}
+	return func() {
+		c.Close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, c)
+	}
 }
+
+// piece is what was read at once, and when.
+type piece struct {
+	data []byte
+	at   time.Time
+}
+
+// onTheWay is how many pieces, of 32 KiB at most, are on one way of a connection at once.
+const onTheWay = 256
+
+// pass carries one way of a connection until its end, which is passed on as it came:
+// one way may be over before the other.
+func (l *link) pass(from, to net.Conn) {
+	way := make(chan piece, onTheWay)
+	var broken error
+	go func() {
+		defer close(way)
+		b := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(b)
+			way <- piece{bytes.Clone(b[:n]), time.Now()} // the end takes as long as all else
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					broken = err
+				}
+				return
+			}
+		}
+	}()
+	var err error
+	for p := range way {
+		_, rtt, _ := l.now()
+		time.Sleep(time.Until(p.at.Add(rtt / 2)))
+		if _, _, cut := l.now(); cut || err != nil {
+			continue // nobody waits for it: who reads must not wait for anybody either
+		}
+		l.bytes.Add(int64(len(p.data)))
+		if _, err = to.Write(p.data); err != nil {
+			from.Close()
+		}
+	}
+	_, _, cut := l.now()
+	switch {
+	case cut: // nor does the end pass
+	case errors.Join(err, broken) != nil:
+		from.Close()
+		to.Close()
+	default:
+		_ = to.(closeWriter).CloseWrite() // who is gone needs not be told
+	}
+}
+
+// closeWriter is a connection of which one way can be over.
+type closeWriter interface{ CloseWrite() error }
 
 // end cuts off what passes.
 func (l *link) end() {
 	l.mu.Lock()
-	var all []net.Conn
+	defer l.mu.Unlock()
+	l.closeAll()
+}
+
+func (l *link) closeAll() {
 	for c := range l.conns {
-		all = append(all, c)
-	}
-	l.mu.Unlock()
-	for _, c := range all {
-		l.over(c)
+		c.Close()
 	}
 }
 
 // detail says what the link carries.
 func (l *link) detail() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return fmt.Sprintf("%d ms to %s, %d kB", (l.rtt + l.slower).Milliseconds(), l.to, l.bytes.Load()>>10)
+	to, rtt, _ := l.now()
+	return fmt.Sprintf("%d ms to %s, %d kB", rtt.Milliseconds(), to, l.bytes.Load()>>10)
 }
 
-// counted is one end of a connection.
-type counted struct {
-	net.Conn
-	l     *link
-	ended func()
-}
-
-// Write implements net.Conn.
-func (c *counted) Write(b []byte) (int, error) {
-	c.l.bytes.Add(int64(len(b)))
-	return c.Conn.Write(b)
-}
-
-// Close implements net.Conn: with one end goes the other, as toxiproxy has it.
-func (c *counted) Close() error {
-	c.ended()
-	return nil
+// disturb changes the link until undone.
+func (l *link) disturb(cut int, slower time.Duration) (undo func()) {
+	change := func(cut int, slower time.Duration) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		before := l.cut
+		l.cut += cut
+		l.slower += slower
+		if before > 0 && l.cut == 0 { // they have lost some of their bytes
+			l.closeAll()
+		}
+	}
+	change(cut, slower)
+	return func() { change(-cut, -slower) }
 }

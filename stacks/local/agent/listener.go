@@ -45,10 +45,10 @@ func (t *traffic) listener(l *net.TCPListener) net.Listener {
 // Accept stops taking connections when the agent drains, and leaves those that
 // wait to whoever else has the socket.
 func (e *edgeListener) Accept() (net.Conn, error) {
-	c, err := e.TCPListener.Accept()
+	c, err := e.AcceptTCP()
 	if err == nil {
 		e.t.open.Add(1)
-		return &edgeConn{Conn: c, t: e.t}, nil
+		return &edgeConn{TCPConn: c, t: e.t}, nil
 	}
 	e.t.mu.Lock()
 	draining := e.t.draining
@@ -72,7 +72,7 @@ func (e *edgeListener) Close() error {
 }
 
 type edgeConn struct {
-	net.Conn
+	*net.TCPConn
 	t    *traffic
 	once sync.Once
 }
@@ -80,7 +80,7 @@ type edgeConn struct {
 // Close implements net.Conn.
 func (c *edgeConn) Close() error {
 	c.once.Do(func() { c.t.open.Add(-1) })
-	return c.Conn.Close()
+	return c.TCPConn.Close()
 }
 
 // passage is one request at an edge.
