@@ -124,8 +124,10 @@ func absolute(a *config.App, file string) error {
 		}
 		return filepath.Join(a.Dir, p)
 	}
-	for i := range a.Services {
-		a.Services[i].Dir = at(a.Services[i].Dir)
+	for _, of := range [][]config.AppService{a.Services, a.Workers} {
+		for i := range of {
+			of[i].Dir = at(of[i].Dir)
+		}
 	}
 	if a.Static != nil {
 		a.Static.Dir = at(a.Static.Dir)

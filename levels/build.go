@@ -61,6 +61,9 @@ func (b *builder) stores() error {
 	if b.app.Sessions {
 		b.add(b.Home(), "sessions", topology.Node{Kind: topology.Sessions, Sessions: &topology.StoreSpec{}})
 	}
+	if b.app.Queue {
+		b.add(b.Home(), "queue", topology.Node{Kind: topology.Queue, Queue: &topology.StoreSpec{}})
+	}
 	return nil
 }
 
@@ -105,13 +108,20 @@ func (b *builder) behind(svc config.AppService, region string) []string {
 			if n.Region != region {
 				continue
 			}
-		case topology.Files, topology.Sessions:
+		case topology.Files, topology.Sessions, topology.Queue:
 		default:
 			continue
 		}
 		ids = append(ids, n.ID)
 	}
 	return ids
+}
+
+// workers add what takes jobs from the queue: at home, where the queue is.
+func (b *builder) workers() {
+	for _, w := range b.app.Workers {
+		b.add(b.Home(), w.Name, topology.Node{Kind: topology.Worker, Worker: b.backend(w, "", w.Instances)}, b.behind(w, b.Home())...)
+	}
 }
 
 // static is a region's static servers' id, "" when the application has no static files.

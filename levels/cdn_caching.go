@@ -69,6 +69,7 @@ func (b *builder) regional() error {
 			return err
 		}
 	}
+	b.workers()
 	b.name(b.cdn())
 	return nil
 }

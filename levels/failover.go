@@ -58,7 +58,7 @@ func lead(t *topology.Topology, old, leader string) {
 		case slices.Contains(group, n.ID):
 			n.Database.Of, n.Database.Standby, n.Database.Stopped, n.Database.Fenced = leader, false, false, false
 			t.Put(n, []string{leader})
-		case n.Backend != nil && slices.ContainsFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) }):
+		case n.Runs() != nil && slices.ContainsFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) }):
 			behind := slices.DeleteFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) })
 			behind = append(behind, leader)
 			for _, id := range group {

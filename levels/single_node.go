@@ -54,6 +54,7 @@ func buildSingleNode(app config.App, now topology.Topology) (topology.Topology, 
 			entry.Routes = append(entry.Routes, topology.Route{Path: r, To: backend})
 		}
 	}
+	b.workers()
 	if static := b.static(b.Home(), 1); static != "" {
 		entry.Routes, behind = append(entry.Routes, topology.Route{Path: app.Static.Route, To: static}), append(behind, static)
 	}

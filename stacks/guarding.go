@@ -41,7 +41,7 @@ func (e *Environment) onTheNode(now, wanted topology.Topology) (found string, er
 	if now.Level != 1 || wanted.Level < 2 || e.app.Files != nil && !*e.app.Files {
 		return "", nil
 	}
-	for _, s := range e.app.Services {
+	for _, s := range e.app.Runs() {
 		if s.Dir == "" {
 			continue
 		}

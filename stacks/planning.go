@@ -50,8 +50,10 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 	if err := digestSources(&app); err != nil {
 		return topology.Topology{}, err
 	}
-	for i, s := range app.Services {
-		app.Services[i].SecretsVersion = e.pins[secretsVersion(s.Name)]
+	for _, of := range [][]config.AppService{app.Services, app.Workers} {
+		for i, s := range of {
+			of[i].SecretsVersion = e.pins[secretsVersion(s.Name)]
+		}
 	}
 	return levels.Build(app, level, now)
 }

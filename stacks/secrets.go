@@ -23,7 +23,7 @@ func (e *Environment) takeSecrets() error {
 	if err := e.Unlock(); err != nil {
 		return err
 	}
-	for _, s := range e.app.Services {
+	for _, s := range e.app.Runs() {
 		changed, err := e.target.Secrets(s.Name, s.Secrets, e.pins)
 		if err != nil {
 			return err

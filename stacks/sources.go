@@ -158,7 +158,7 @@ func digestFile(h hash.Hash, dir fs.FS, p string, d fs.DirEntry) error {
 // digestSources fills in what releases are named by: the digest of the sources
 // of each service, and of the static files.
 func digestSources(app *config.App) error {
-	app.Services = slices.Clone(app.Services)
+	app.Services, app.Workers = slices.Clone(app.Services), slices.Clone(app.Workers)
 	var skip []string
 	if app.Static != nil && app.Static.Dir != "" {
 		s := *app.Static
@@ -169,16 +169,18 @@ func digestSources(app *config.App) error {
 		s.Release, app.Static = d, &s
 		skip = append(skip, s.Dir)
 	}
-	for i := range app.Services {
-		s := &app.Services[i]
-		if s.Dir == "" {
-			continue
+	for _, of := range [][]config.AppService{app.Services, app.Workers} {
+		for i := range of {
+			s := &of[i]
+			if s.Dir == "" {
+				continue
+			}
+			d, err := DigestSources(s.Dir, skip)
+			if err != nil {
+				return &Error{What: "the sources of " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
+			}
+			s.Release = d
 		}
-		d, err := DigestSources(s.Dir, skip)
-		if err != nil {
-			return &Error{What: "the sources of service " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
-		}
-		s.Release = d
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ type File struct {
 	Database     *Database              `yaml:"database" jsonschema_description:"The database that the services share."`
 	Files        *bool                  `yaml:"files" jsonschema_description:"true: what the application keeps lies in an S3-compatible store, found by FILES_BUCKET and the standard AWS variables. false: it keeps no files. Default: not said, and level 2 looks for files that were written beside the code."`
 	Sessions     bool                   `yaml:"sessions" jsonschema_description:"true: a session store that speaks Redis's protocol stands at SESSION_URL."`
+	Queue        bool                   `yaml:"queue" jsonschema_description:"true: a queue that speaks Redis's protocol stands at QUEUE_URL; what it took is on the disk. The target local only."`
+	Workers      map[string]Worker      `yaml:"workers" jsonschema_description:"What takes jobs from the queue, by name: at home, beside it. The target local only."`
 	Domain       string                 `yaml:"domain" jsonschema_description:"The application's name in the DNS, in a zone of its own: app.example.com. The target aws needs it."`
 	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
 	Routing      string                 `yaml:"routing" jsonschema:"enum=latency,enum=geographic,enum=weighted,enum=failover" jsonschema_description:"Whom the application's name leads to which region, from level 3 on: the nearest, their own, by weights, or home as long as it answers. Default: latency. The target local only: on AWS a CDN answers everywhere."`
@@ -44,6 +46,17 @@ type Service struct {
 	Secrets      []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the service."`
 	StartTimeout int               `yaml:"start_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds until the health path must answer. Default: 60."`
 	StopTimeout  int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL. Default: 10."`
+}
+
+// Worker is a part of the application that nobody calls. It gets what services get, but PORT.
+type Worker struct {
+	Command     Command           `yaml:"command" jsonschema_description:"What this machine runs; it gets QUEUE_URL, DATABASE_URL and the other variables of the environment."`
+	Image       string            `yaml:"image" jsonschema_description:"The container image, with a tag or digest."`
+	Dir         string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
+	Instances   int               `yaml:"instances" jsonschema:"minimum=1,maximum=64" jsonschema_description:"How many run side by side. Default: 1."`
+	Env         map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
+	Secrets     []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the worker."`
+	StopTimeout int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL: how long the job in hand may take. Default: 10."`
 }
 
 // Gateway is what requests for a service are kept to. What is 0 is not limited.
@@ -100,6 +113,8 @@ type App struct {
 	// nil for one that does not say.
 	Files    *bool
 	Sessions bool
+	Queue    bool
+	Workers  []AppService // with no more of a service than a worker has
 	Regions  []string
 	Routing  string
 	Weights  map[string]int
@@ -110,7 +125,7 @@ type App struct {
 	Maintenance
 }
 
-// AppService is a service with its defaults, and the digest of its sources.
+// AppService is a service or a worker with its defaults, and the digest of its sources.
 type AppService struct {
 	Name string
 	Service
@@ -154,7 +169,7 @@ func (f File) App(env string) (App, error) {
 		return App{}, err
 	}
 	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
-		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions,
+		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions, Queue: f.Queue,
 		Routing: or(f.Routing, RouteByLatency), Weights: f.Weights, Domain: f.Domain, Account: e.Account, State: e.State, Key: e.Key}
 	if a.Target == "" {
 		a.Target = DefaultTarget
@@ -188,6 +203,11 @@ func (f File) App(env string) (App, error) {
 		}
 		a.Services = append(a.Services, AppService{Name: n, Service: s})
 	}
+	for _, n := range slices.Sorted(maps.Keys(f.Workers)) {
+		w := f.Workers[n]
+		a.Workers = append(a.Workers, AppService{Name: n, Service: Service{Command: w.Command, Image: w.Image, Dir: w.Dir, Instances: or(w.Instances, 1), Env: w.Env,
+			Secrets: w.Secrets, StopTimeout: or(w.StopTimeout, DefaultStopTimeout), Database: DatabaseShared}})
+	}
 	return a, nil
 }
 
@@ -202,10 +222,23 @@ func (a App) At(level int) App {
 	return a
 }
 
+// Runs are all that the application runs: services and workers.
+func (a App) Runs() []AppService { return slices.Concat(a.Services, a.Workers) }
+
 // Fit checks that the application has what its target needs, and drops what only
 // another target does, so that a change of it is no change here.
 func (a *App) Fit() error {
-	a.Services = slices.Clone(a.Services)
+	if a.Target == AWS && a.Queue {
+		return &Problem{Key: "queue", What: "is for the target local: there are no queue and no workers on AWS yet", Hint: "take it and the workers out, or say target: local"}
+	}
+	a.Services, a.Workers = slices.Clone(a.Services), slices.Clone(a.Workers)
+	for i := range a.Workers {
+		w := &a.Workers[i]
+		if len(w.Command) == 0 {
+			return &Problem{Key: "workers." + w.Name + ".command", What: "is missing: this machine runs commands", Hint: "say what starts the worker, for example ./server work"}
+		}
+		w.Image = ""
+	}
 	for i := range a.Services {
 		s := &a.Services[i]
 		key := "services." + s.Name

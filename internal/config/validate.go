@@ -30,7 +30,7 @@ var reserved = []string{"PORT", "HOST", "SCALE_LEVEL", "SCALE_REGION", "SCALE_CO
 	"CACHE_URL", "SESSION_URL", "QUEUE_URL", "STATIC_URL", "FILES_BUCKET", "BOOTSTRAP_PEERS", "TURN_URL"}
 
 // nodes are the names of the other parts of an environment.
-var nodes = []string{"cache", "cdn", "db", "dns", "entry", "files", "lb", "sessions", "static"}
+var nodes = []string{"cache", "cdn", "db", "dns", "entry", "files", "lb", "queue", "sessions", "static"}
 
 // endings are those of the ids of a service's parts.
 var endings = []string{"-blue", "-green", "-db"}
@@ -57,6 +57,16 @@ func (p *parser) validate(f File) {
 		if f.Services[name].Database == DatabaseOwn && f.Database == nil {
 			p.at("services."+name+".database", "there is no database to have one of", "add: database: {}")
 		}
+	}
+	if len(f.Workers) > 0 && !f.Queue {
+		p.at("workers", "there is no queue to take jobs from", "add: queue: true")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Workers)) {
+		w := f.Workers[name]
+		if _, taken := f.Services[name]; taken {
+			p.at("workers."+name, fmt.Sprintf("%q is the name of a service, too", name), "call the worker by what it does")
+		}
+		p.runs("workers."+name, name, Service{Command: w.Command, Image: w.Image, Instances: w.Instances, Env: w.Env, Secrets: w.Secrets, StopTimeout: w.StopTimeout})
 	}
 	if f.Domain != "" && !domainForm.MatchString(f.Domain) {
 		p.at("domain", fmt.Sprintf("%q is not a name in the DNS", f.Domain), "write it like app.example.com, in lower case")
@@ -127,28 +137,11 @@ func (p *parser) validate(f File) {
 }
 
 func (p *parser) service(key, name string, s Service) {
-	if !ValidName(name) {
-		p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
-	}
-	if slices.Contains(nodes, name) {
-		p.at(key, fmt.Sprintf("%q is the name of another part of the environment", name), "call the service web, api or by what it does")
-	}
-	if i := slices.IndexFunc(endings, func(e string) bool { return strings.HasSuffix(name, e) }); i >= 0 {
-		p.at(key, fmt.Sprintf("a service's name does not end in %q, as the name of a part of one does", endings[i]), "call the service by what it does")
-	}
+	p.runs(key, name, s)
 	p.oneOf(key+".database", s.Database, []string{DatabaseShared, DatabaseOwn})
-	if s.Image != "" && (!imageForm.MatchString(s.Image) || strings.HasSuffix(s.Image, ":latest")) {
-		p.at(key+".image", fmt.Sprintf("%q is not an image with a tag or a digest", s.Image), "write it like ghcr.io/acme/web:1.0; 'latest' names another image tomorrow")
-	}
-	if len(s.Command) == 0 && s.Image == "" {
-		p.at(key+".command", "is missing", "say what starts the service, for example ./server or: gunicorn shop.wsgi")
-	}
 	p.path(key+".health", s.Health)
 	for i, r := range s.Routes {
 		p.path(fmt.Sprintf("%s.routes[%d]", key, i), r)
-	}
-	if _, set := p.lines[key+".instances"]; set {
-		p.bounds(key+".instances", or(s.Instances, -1), 1, 64)
 	}
 	p.bounds(key+".from_level", s.From, 1, 1000)
 	if g := s.Gateway; g != nil {
@@ -161,6 +154,28 @@ func (p *parser) service(key, name string, s Service) {
 		}
 	}
 	p.bounds(key+".start_timeout", s.StartTimeout, 1, 3600)
+}
+
+// runs checks what services and workers have in common.
+func (p *parser) runs(key, name string, s Service) {
+	if !ValidName(name) {
+		p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
+	}
+	if slices.Contains(nodes, name) {
+		p.at(key, fmt.Sprintf("%q is the name of another part of the environment", name), "call it by what it does, for example web, api or mailer")
+	}
+	if i := slices.IndexFunc(endings, func(e string) bool { return strings.HasSuffix(name, e) }); i >= 0 {
+		p.at(key, fmt.Sprintf("a name does not end in %q here, as that of a part of a service does", endings[i]), "call it by what it does")
+	}
+	if s.Image != "" && (!imageForm.MatchString(s.Image) || strings.HasSuffix(s.Image, ":latest")) {
+		p.at(key+".image", fmt.Sprintf("%q is not an image with a tag or a digest", s.Image), "write it like ghcr.io/acme/web:1.0; 'latest' names another image tomorrow")
+	}
+	if len(s.Command) == 0 && s.Image == "" {
+		p.at(key+".command", "is missing", "say what starts it, for example ./server or: gunicorn shop.wsgi")
+	}
+	if _, set := p.lines[key+".instances"]; set {
+		p.bounds(key+".instances", or(s.Instances, -1), 1, 64)
+	}
 	p.bounds(key+".stop_timeout", s.StopTimeout, 1, 3600)
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
 		p.variable(key+".env."+k, k)

@@ -37,7 +37,7 @@ func (p *program) backend(n topology.Node, c pulumi.Resource) error {
 		if err != nil {
 			return err
 		}
-		after = append(after, m)
+		after, p.tasks = append(after, m), append(p.tasks, m)
 	}
 	for i := range b.Instances {
 		name := instance(n.ID, i+1)
@@ -58,24 +58,25 @@ func (p *program) backend(n topology.Node, c pulumi.Resource) error {
 // environment is what the application gets: the same names on every target. A
 // command that is no server has no port.
 func (p *program) environment(n topology.Node, port int) pulumi.Map {
-	env := pulumi.Map{
-		"SCALE_LEVEL": pulumi.String(strconv.Itoa(n.Backend.Level)), "SCALE_REGION": pulumi.String(n.Region), "SCALE_COLOR": pulumi.String(n.Backend.Color),
-		"HOST": pulumi.String("127.0.0.1"),
-	}
+	b := n.Runs()
+	env := pulumi.Map{"SCALE_LEVEL": pulumi.String(strconv.Itoa(b.Level)), "SCALE_REGION": pulumi.String(n.Region), "HOST": pulumi.String("127.0.0.1")}
 	if port != 0 {
 		env["PORT"] = pulumi.String(strconv.Itoa(port))
 	}
-	for _, k := range slices.Sorted(maps.Keys(n.Backend.Env)) {
-		env[k] = pulumi.String(n.Backend.Env[k])
+	if b.Color != "" {
+		env["SCALE_COLOR"] = pulumi.String(b.Color)
 	}
-	for _, k := range n.Backend.Secrets {
-		env[k] = p.secret(SecretKey(n.Backend.Service, k))
+	for _, k := range slices.Sorted(maps.Keys(b.Env)) {
+		env[k] = pulumi.String(b.Env[k])
+	}
+	for _, k := range b.Secrets {
+		env[k] = p.secret(SecretKey(b.Service, k))
 	}
 	p.databaseEnvironment(n, env)
 	p.storeEnvironment(n, env)
 	p.callEnvironment(n, env)
-	if n.Backend.StaticURL != "" {
-		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(n.Backend.StaticURL, "/") + "/")
+	if b.StaticURL != "" {
+		env["STATIC_URL"] = pulumi.String(strings.TrimSuffix(b.StaticURL, "/") + "/")
 	}
 	return env
 }
@@ -92,12 +93,11 @@ func ambient() []string {
 	return env
 }
 
-// preflightBackend looks for the directory and the programs of a backend.
-func preflightBackend(n topology.Node) error {
-	b := n.Backend
+// preflightCommands looks for the directory and the programs of a backend or a worker.
+func preflightCommands(b *topology.BackendSpec) error {
 	if b.Dir != "" {
 		if info, err := os.Stat(b.Dir); err != nil || !info.IsDir() {
-			return &Error{What: fmt.Sprintf("service %s: its directory %s does not exist", b.Service, b.Dir), Hint: "'dir' is relative to scale.yaml"}
+			return &Error{What: fmt.Sprintf("%s: its directory %s does not exist", b.Service, b.Dir), Hint: "'dir' is relative to scale.yaml"}
 		}
 	}
 	for _, argv := range [][]string{b.Command, b.Migrate} {
@@ -105,7 +105,7 @@ func preflightBackend(n topology.Node) error {
 			continue
 		}
 		if _, err := lookPath(argv[0], b.Dir); err != nil {
-			return &Error{What: fmt.Sprintf("service %s: there is no program %q", b.Service, argv[0]),
+			return &Error{What: fmt.Sprintf("%s: there is no program %q", b.Service, argv[0]),
 				Hint: "build or install it first; a path is relative to " + or(b.Dir, "the environment's directory") + ", a bare name is looked for on PATH"}
 		}
 	}

@@ -42,8 +42,6 @@ user default off
 user %s on #%x ~* &* +@all -@admin -@dangerous +info
 `
 
-const forCache = "the in-memory cache from level 3 on"
-
 func (l *Local) cacheDir(name string) string { return filepath.Join(l.Root, "cache", name) }
 
 func (l *Local) putCache(ctx context.Context, r engine.Request) error {

@@ -103,12 +103,12 @@ func (l *Local) putCall(ctx context.Context, r engine.Request) error {
 // callEnvironment tells a backend where the services are that it calls and as whom it
 // does, and how it knows who calls.
 func (p *program) callEnvironment(n topology.Node, env pulumi.Map) {
-	if n.Backend.Called {
-		env["SERVICE_IDENTITY"] = pulumi.String(agent.Caller{Domain: trustDomain(p.t), To: n.Backend.Service}.Audience())
+	if n.Runs().Called {
+		env["SERVICE_IDENTITY"] = pulumi.String(agent.Caller{Domain: trustDomain(p.t), To: n.Runs().Service}.Audience())
 		env["SERVICE_KEYS_FILE"] = pulumi.String(p.dirs.ServiceKeys())
 	}
-	for _, to := range n.Backend.Calls {
-		c, name := call{n.Backend.Service, to, n.Region}, strings.ToUpper(strings.ReplaceAll(to, "-", "_"))
+	for _, to := range n.Runs().Calls {
+		c, name := call{n.Runs().Service, to, n.Region}, strings.ToUpper(strings.ReplaceAll(to, "-", "_"))
 		env["SERVICE_"+name+"_URL"] = pulumi.String(fmt.Sprintf("http://127.0.0.1:%d", portOf(p.pins, c.name())))
 		env["SERVICE_"+name+"_TOKEN_FILE"] = pulumi.String(p.dirs.Token(c.name()))
 	}

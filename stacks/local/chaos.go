@@ -19,9 +19,10 @@ func (l *Local) Disturb(ctx context.Context, t topology.Topology, pins Pins, c p
 	links := linksOf(t)
 	var killable, ways []string
 	for _, n := range t.Nodes {
-		if n.Backend != nil || n.Cache != nil || n.Database != nil && !n.Stopped() || n.Files != nil || n.Sessions != nil {
+		if n.Backend != nil || n.Cache != nil || n.Database != nil && !n.Stopped() || n.HoldsData() {
 			killable = append(killable, componentsOf(n)...)
 		}
+		killable = append(killable, workersOf(n)...)
 	}
 	for _, w := range links {
 		ways = append(ways, w.name)

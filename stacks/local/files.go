@@ -56,6 +56,9 @@ func (p *program) storeEnvironment(n topology.Node, env pulumi.Map) {
 	for _, s := range p.t.LinkedFrom(n.ID, topology.Sessions) {
 		env["SESSION_URL"] = pulumi.ToSecret(pulumi.String(redisURL(portFrom(p.pins, n.Region, s), p.pins[passwordKey(s.ID, appUser)])))
 	}
+	for _, s := range p.t.LinkedFrom(n.ID, topology.Queue) {
+		env["QUEUE_URL"] = pulumi.ToSecret(pulumi.String(redisURL(portFrom(p.pins, n.Region, s), p.pins[passwordKey(s.ID, appUser)])))
+	}
 	for _, s := range p.t.LinkedFrom(n.ID, topology.Cache) {
 		env["CACHE_URL"] = pulumi.ToSecret(pulumi.String(redisURL(portOf(p.pins, s.ID), p.pins[passwordKey(s.ID, appUser)])))
 	}

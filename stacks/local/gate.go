@@ -138,7 +138,7 @@ func takesTraffic(t topology.Topology, node string) bool {
 	return false
 }
 
-// healthy holds when every instance of every backend is.
+// healthy holds when every instance of every backend and worker is.
 func (l *Local) healthy(ctx context.Context, t topology.Topology, waiting func(string)) error {
 	c, err := l.running(ctx)
 	if err != nil {
@@ -149,8 +149,8 @@ func (l *Local) healthy(ctx context.Context, t topology.Topology, waiting func(s
 		if err != nil {
 			return "", err
 		}
-		for _, n := range t.OfKind(topology.Backend) {
-			for i := range n.Backend.Instances {
+		for _, n := range slices.Concat(t.OfKind(topology.Backend), t.OfKind(topology.Worker)) {
+			for i := range n.Runs().Instances {
 				name := instance(n.ID, i+1)
 				if comp, _ := st.Component(name); comp.State != agent.Running || !comp.Healthy {
 					return fmt.Sprintf("%s is %s: %s", name, or(comp.State, "not there"), or(comp.Detail, "not healthy")), nil

@@ -206,10 +206,12 @@ func (l *Local) Preflight(t topology.Topology) error {
 			_, err = findFileStore()
 		case n.Sessions != nil && !n.Stopped():
 			_, err = findRedis(forSessions)
+		case n.Queue != nil && !n.Stopped():
+			_, err = findRedis(forQueue)
 		case n.Cache != nil:
 			_, err = findRedis(forCache)
-		case n.Backend != nil:
-			err = preflightBackend(n)
+		case n.Runs() != nil:
+			err = preflightCommands(n.Runs())
 		}
 		if err != nil {
 			return err
@@ -312,8 +314,8 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
-		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Cache, topology.Static, topology.Backend,
-			topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
+		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Queue, topology.Cache, topology.Static, topology.Backend,
+			topology.Worker, topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
 			for _, n := range ofKind(t, kind) {
 				if err := p.node(n); err != nil {
 					return fmt.Errorf("%s: %w", n.ID, err)

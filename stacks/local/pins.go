@@ -77,6 +77,17 @@ func componentsOf(n topology.Node) []string {
 	return names
 }
 
+// workersOf are the names of a worker's instances, which listen nowhere.
+func workersOf(n topology.Node) []string {
+	var names []string
+	if n.Worker != nil {
+		for i := range n.Worker.Instances {
+			names = append(names, instance(n.ID, i+1))
+		}
+	}
+	return names
+}
+
 // Pin chooses what the topology needs and the pins lack. A port that another
 // program has taken since is chosen anew, except that of the public address,
 // which people know. public, when not 0, is the port that was asked for.
@@ -109,7 +120,7 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			}
 		}
 	}
-	for _, n := range slices.Concat(t.OfKind(topology.Files), t.OfKind(topology.Sessions), t.OfKind(topology.Cache)) {
+	for _, n := range slices.Concat(t.OfKind(topology.Files), t.OfKind(topology.Sessions), t.OfKind(topology.Queue), t.OfKind(topology.Cache)) {
 		if k := passwordKey(n.ID, appUser); pins[k] == "" {
 			if pins[k], err = password(); err != nil {
 				return nil, err

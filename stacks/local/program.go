@@ -19,6 +19,8 @@ type program struct {
 	domain string
 	// made are the resources of each node, for those that depend on it.
 	made map[string][]pulumi.Resource
+	// tasks are the migrations.
+	tasks []pulumi.Resource
 }
 
 // node makes one node as a component with its resources under it. The
@@ -35,7 +37,11 @@ func (p *program) node(n topology.Node) error {
 	case topology.Files:
 		return p.fileStore(n, c)
 	case topology.Sessions:
-		return p.sessionStore(n, c)
+		return p.keptRedis(typeSessionStore, n, c)
+	case topology.Queue:
+		return p.keptRedis(typeQueue, n, c)
+	case topology.Worker:
+		return p.worker(n, c)
 	case topology.Cache:
 		return p.cache(n, c)
 	case topology.Static:

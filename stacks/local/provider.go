@@ -77,8 +77,10 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putInstance(ctx, r)
 	case typeFileStore:
 		return out, p.l.putFileStore(ctx, r)
-	case typeSessionStore:
-		return out, p.l.putSessionStore(ctx, r)
+	case typeWorker:
+		return out, p.l.putWorker(ctx, r)
+	case typeSessionStore, typeQueue:
+		return out, p.l.putKeptRedis(ctx, r)
 	case typeCache:
 		return out, p.l.putCache(ctx, r)
 	case typeLink:

@@ -49,6 +49,9 @@ func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 				}
 			}
 		default:
+			for _, name := range workersOf(n) {
+				add(n, name, string(n.Kind), "")
+			}
 			for _, name := range componentsOf(n) {
 				add(n, name, string(n.Kind), here(name))
 			}

@@ -14,6 +14,8 @@ const (
 	typeDirectory     = "local:index:Directory"     // a store's files
 	typeFileStore     = "local:index:FileStore"     // the S3-compatible server on them
 	typeSessionStore  = "local:index:SessionStore"  // the Redis or Valkey server on them
+	typeQueue         = "local:index:Queue"         // the same, of a queue
+	typeWorker        = "local:index:Worker"        // one process of a worker
 	typeTask          = "local:index:Task"          // a command that runs to its end
 	typeInstance      = "local:index:Instance"      // one process of a backend
 	typeStatic        = "local:index:StaticServer"
@@ -58,6 +60,14 @@ var Table = plan.Table{
 	typeSessionStore: {
 		Required: []string{"node", "data", "port", "password"},
 		State:    []string{running, stopped}, Create: 50 * time.Millisecond, Update: 80 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typeQueue: {
+		Required: []string{"node", "data", "port", "password"},
+		State:    []string{running, stopped}, Create: 50 * time.Millisecond, Update: 80 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typeWorker: {
+		Required: []string{"node", "command", "dir", "env", "stopTimeout", "release"},
+		State:    []string{running, stopped}, Create: stays, Update: stays, Delete: 50 * time.Millisecond, Source: "it must have run that long",
 	},
 	typeTask: {
 		Required: []string{"node", "command", "dir", "env", "release"}, Optional: []string{"timeout"},

@@ -91,7 +91,7 @@ func (t *Target) URL(top topology.Topology, _ map[string]string) string {
 func (t *Target) Program(top topology.Topology, _ map[string]string) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		made := map[string][]pulumi.Resource{}
-		order := []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Static, topology.Backend, topology.LoadBalancer, topology.Entry}
+		order := []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Queue, topology.Static, topology.Backend, topology.Worker, topology.LoadBalancer, topology.Entry}
 		for _, kind := range order {
 			for _, n := range top.OfKind(kind) {
 				var after []pulumi.Resource
@@ -123,10 +123,10 @@ func resources(ctx *pulumi.Context, n topology.Node, after []pulumi.Resource) ([
 			return rs, err
 		}
 		return rs, add(typePart, n.ID, pulumi.Map{"spec": pulumi.String("")})
-	case n.Backend != nil:
-		spec := *n.Backend
+	case n.Runs() != nil:
+		spec := *n.Runs()
 		spec.Instances = 0
-		for i := range n.Backend.Instances {
+		for i := range n.Runs().Instances {
 			if err := add(typePart, fmt.Sprintf("%s-%d", n.ID, i+1), pulumi.Map{"spec": pulumi.String(plan.Digest(spec))}); err != nil {
 				return rs, err
 			}

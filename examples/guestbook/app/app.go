@@ -1,7 +1,8 @@
 // Package app is the guestbook: entries with a name and a message, uploads, a
-// WebSocket to sign over, a stream of new entries, a page that shows which
-// backend answered, likes that can be a service of their own, and a worker that counts words. It keeps nothing beside the
-// database and the session store, so that any number of it may run.
+// WebSocket to sign over, a stream of new entries, a page that shows which backend
+// answered, likes that can be a service of their own, and a worker that counts words.
+// It keeps nothing beside the database, the session store and the queue, so that any
+// number of it may run.
 //
 // It knows nothing of scale but the names of the environment variables.
 package app
@@ -38,7 +39,7 @@ type settings struct {
 	level, region     string
 	color             string
 	database, replica string
-	sessions          string
+	sessions, queue   string
 	cache, strategy   string
 	serveStatic       bool
 	likesURL          string // of the service that keeps the likes; empty: they are kept here
@@ -51,8 +52,8 @@ func fromEnvironment() settings {
 		addr:  net.JoinHostPort(env("HOST", "127.0.0.1"), env("PORT", "8080")),
 		level: env("SCALE_LEVEL", "none"), region: env("SCALE_REGION", "here"), color: env("SCALE_COLOR", "none"),
 		database: os.Getenv("DATABASE_URL"), replica: os.Getenv("DATABASE_REPLICA_URL"),
-		sessions: os.Getenv("SESSION_URL"),
-		cache:    os.Getenv("CACHE_URL"), strategy: env("GUESTBOOK_CACHE", cacheNotify),
+		sessions: os.Getenv("SESSION_URL"), queue: os.Getenv("QUEUE_URL"),
+		cache: os.Getenv("CACHE_URL"), strategy: env("GUESTBOOK_CACHE", cacheNotify),
 		likesURL: os.Getenv("SERVICE_LIKES_URL"), likesToken: os.Getenv("SERVICE_LIKES_TOKEN_FILE"),
 		identity: os.Getenv("SERVICE_IDENTITY"), keys: os.Getenv("SERVICE_KEYS_FILE"),
 		serveStatic: os.Getenv("STATIC_URL") == "", // alone, nobody else serves the files
@@ -106,6 +107,12 @@ func serve(ctx context.Context, s settings) error {
 		}
 		defer v.sessions.Close()
 	}
+	if s.queue != "" {
+		if v.queue, err = openQueue(ctx, s.queue); err != nil {
+			return err
+		}
+		defer v.queue.Close()
+	}
 	err = listen(ctx, s, "guestbook", v.routes())
 	v.chats.Wait() // the server does not wait for WebSockets
 	return err
@@ -146,17 +153,27 @@ func listen(ctx context.Context, s settings, name string, h http.Handler) error 
 	return nil
 }
 
-// work counts the words of new entries until it is asked to end.
+// work counts the words of new entries until it is asked to end: those in the queue, or
+// without one all that it finds.
 func work(ctx context.Context, s settings) error {
 	st, err := open(ctx, s, 1)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
+	if s.queue != "" {
+		q, err := openQueue(ctx, s.queue)
+		if err != nil {
+			return err
+		}
+		defer q.Close()
+		fmt.Printf("takes entries from the queue, level %s, region %s\n", s.level, s.region)
+		return fromQueue(ctx, st, q)
+	}
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
-		n, err := st.CountWords(ctx)
+		n, err := st.CountWords(ctx, nil)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}

@@ -25,6 +25,7 @@ type server struct {
 	store    store
 	likes    likes
 	sessions *sessions       // nil without a session store
+	queue    *queue          // nil without a queue
 	ending   <-chan struct{} // closed when the program is asked to end
 	chats    sync.WaitGroup
 }
@@ -112,6 +113,12 @@ func (v *server) add(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, "the database does not answer")
 		return
+	}
+	if v.queue != nil {
+		if err := v.queue.put(r.Context(), e.ID); err != nil {
+			fail(w, http.StatusServiceUnavailable, "the entry is written, and the queue does not answer")
+			return
+		}
 	}
 	reply(w, http.StatusCreated, e)
 }

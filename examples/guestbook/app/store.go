@@ -33,7 +33,9 @@ type store interface {
 	// CaughtUp returns when what is read is no older than what had been written when it
 	// was asked.
 	CaughtUp(ctx context.Context) error
-	CountWords(ctx context.Context) (int, error)
+	// CountWords counts those of these entries, or of any 100 that have none counted, and
+	// returns how many entries it counted.
+	CountWords(ctx context.Context, ids []int64) (int, error)
 	Keep(ctx context.Context, name string, content []byte) error
 	// Upload is nil when there is none of that name.
 	Upload(ctx context.Context, name string) ([]byte, error)
@@ -206,10 +208,13 @@ func again[T any](ctx context.Context, pool *pgxpool.Pool, ask func() (T, error)
 	return answer, err
 }
 
-func (p *postgres) CountWords(ctx context.Context) (int, error) {
-	tag, err := p.leader.Exec(ctx, `
-		UPDATE entries SET words = array_length(regexp_split_to_array(trim(message), '\s+'), 1)
-		WHERE id IN (SELECT id FROM entries WHERE words IS NULL ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)`)
+func (p *postgres) CountWords(ctx context.Context, ids []int64) (int, error) {
+	const count = `UPDATE entries SET words = array_length(regexp_split_to_array(trim(message), '\s+'), 1) WHERE id `
+	which, args := `= ANY($1)`, []any{ids}
+	if ids == nil {
+		which, args = `IN (SELECT id FROM entries WHERE words IS NULL ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)`, nil
+	}
+	tag, err := p.leader.Exec(ctx, count+which, args...)
 	if err == nil && tag.RowsAffected() > 0 {
 		_, err = p.leader.Exec(ctx, `SELECT pg_notify($1, '')`, written)
 	}
@@ -282,12 +287,12 @@ func (m *memory) LatestIDs(ctx context.Context, n int) ([]int64, error) {
 	return ids, err
 }
 
-func (m *memory) CountWords(context.Context) (int, error) {
+func (m *memory) CountWords(_ context.Context, ids []int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
 	for i, e := range m.entries {
-		if e.Words == nil {
+		if e.Words == nil && (ids == nil || slices.Contains(ids, e.ID)) {
 			words := len(strings.Fields(e.Message))
 			m.entries[i].Words = &words
 			n++

@@ -208,6 +208,9 @@ func (s *supervised) watchHealth(ctx context.Context, becomeReady func(), unheal
 	pause, failed := 10*time.Millisecond, 0
 	for {
 		answer := s.spec.Health.check(ctx)
+		if ran := time.Since(s.component().Since); ran < s.spec.Health.Stays {
+			answer = fmt.Sprintf("it has run for %d ms", ran.Milliseconds())
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -270,6 +273,8 @@ func (p Process) waits() string {
 		return "waiting for " + p.Name + " to end"
 	case p.Health.HTTP != "":
 		return "waiting for " + p.Health.HTTP
+	case p.Health.Stays > 0:
+		return "waiting for " + p.Name + " to have run for a while"
 	default:
 		return "waiting for " + p.Name + " to accept connections"
 	}

@@ -57,7 +57,9 @@ type Health struct {
 	HTTP     string `json:"http,omitempty"`     // a URL that must answer 2xx or 3xx
 	Postgres string `json:"postgres,omitempty"` // a connection string that must connect
 	Follows  bool   `json:"follows,omitempty"`  // of a PostgreSQL: it is a replica, and how far it is behind is told
-	Redis    string `json:"redis,omitempty"`    // an address where PING must be answered, if only with a request to log in
+	// Stays is for how long a process must have run that can be asked nothing.
+	Stays time.Duration `json:"stays,omitempty"`
+	Redis string        `json:"redis,omitempty"` // an address where PING must be answered, if only with a request to log in
 }
 
 // Digest names everything that makes the process what it is.

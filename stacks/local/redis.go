@@ -16,13 +16,14 @@ import (
 	"github.com/scale-levels/scale/stacks/local/agent"
 )
 
-// sessionStore is a Valkey or Redis that keeps what it is told on disk.
-func (p *program) sessionStore(n topology.Node, c pulumi.Resource) error {
+// keptRedis is a Valkey or Redis that keeps what it is told on disk: a store of sessions,
+// or a queue.
+func (p *program) keptRedis(typ string, n topology.Node, c pulumi.Resource) error {
 	data, err := p.directory(n, c)
 	if err != nil || n.Stopped() {
 		return err
 	}
-	s, err := p.resource(typeSessionStore, n.ID, pulumi.Map{
+	s, err := p.resource(typ, n.ID, pulumi.Map{
 		"node": pulumi.String(n.ID), "data": data.Path, "port": pulumi.Int(portOf(p.pins, n.ID)), "password": p.secret(passwordKey(n.ID, appUser)),
 	}, c, []pulumi.Resource{data})
 	if err != nil {
@@ -47,15 +48,20 @@ func findRedis(needed string) (string, error) {
 		Hint: "'make tools' installs it without a server of its own; or: apt-get install redis-server, or: brew install valkey", Tool: true}
 }
 
-const forSessions = "the session store behind 'sessions: true'"
+const (
+	forSessions = "the session store behind 'sessions: true'"
+	forQueue    = "the queue behind 'queue: true'"
+	forCache    = "the in-memory cache from level 3 on"
+)
 
-// sessionConfig holds the password's digest, not the password. What is written
-// is on disk within a second; nothing is thrown away to make room. A process title
-// would be written over the environment by which the process is known to be ours.
-const sessionConfig = `bind 127.0.0.1
+// keptConfig holds the password's digest, not the password. Nothing is thrown away to
+// make room. A process title would be written over the environment by which the process
+// is known to be ours.
+const keptConfig = `bind 127.0.0.1
 port %d
 dir %s
 appendonly yes
+appendfsync %s
 save ""
 maxmemory-policy noeviction
 set-proc-title no
@@ -63,8 +69,12 @@ user default off
 user %s on #%x ~* &* +@all -@admin
 `
 
-func (l *Local) putSessionStore(ctx context.Context, r engine.Request) error {
-	program, err := findRedis(forSessions)
+// synced is when what was written is on the disk: a session within a second; a job before
+// whoever put it into the queue is told that it is there.
+var synced = map[string]string{typeSessionStore: "everysec", typeQueue: "always"}
+
+func (l *Local) putKeptRedis(ctx context.Context, r engine.Request) error {
+	program, err := findRedis(forQueue)
 	if err != nil {
 		return err
 	}
@@ -74,7 +84,7 @@ func (l *Local) putSessionStore(ctx context.Context, r engine.Request) error {
 	}
 	p := storeProcess(r, program, r.Inputs["data"].StringValue(), u)
 	file := filepath.Join(p.Dir, "server.conf")
-	text := fmt.Sprintf(sessionConfig, p.Port, p.Dir, appUser, sha256.Sum256([]byte(r.Inputs["password"].StringValue())))
+	text := fmt.Sprintf(keptConfig, p.Port, p.Dir, synced[r.Type], appUser, sha256.Sum256([]byte(r.Inputs["password"].StringValue())))
 	if err := writeFor(u, file, text); err != nil {
 		return err
 	}
