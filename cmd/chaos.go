@@ -18,12 +18,13 @@ func newChaos(c *cli) *cobra.Command {
 and tells what the users of each region met before, meanwhile and after. It is over when the
 time is, when you press Ctrl-C, and when the command ends in any other way.`,
 		Args: func(_ *cobra.Command, args []string) error {
-			return &usageError{"chaos needs to know what is to go wrong", "scale chaos kill, cut, slow or drop"}
+			return &usageError{"chaos needs to know what is to go wrong", "scale chaos kill, stop, cut, slow or drop"}
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	for _, w := range []struct{ what, of, short, example string }{
 		{plan.Kill, "COMPONENT", "Kill a process with all that it started", "  scale chaos kill db-use1-g1 'POST /api/entries {\"name\":\"a\",\"message\":\"b\"}'"},
+		{plan.Stop, "COMPONENT", "Let a process, or all of a pool or worker, do nothing and be there", "  scale chaos stop web-blue-use1-g1-1 /api/entries"},
 		{plan.Cut, "LINK", "Let a link into another region carry nothing", "  scale chaos cut db-leader-from-eu-west-1 /api/entries --for 20s"},
 		{plan.Slow, "LINK", "Let a link into another region take longer", "  scale chaos slow entry-use1-g1-from-eu-west-1 --by 300ms"},
 		{plan.Drop, "REGION", "Let a region answer nobody", "  scale chaos drop eu-west-1 /api/entries"},

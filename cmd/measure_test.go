@@ -129,6 +129,15 @@ func TestBenchAndChaos(t *testing.T) {
 	if u := met["meanwhile"]; u.Errors > 0 || u.Requests == 0 || component(w.status(), "web-blue-use1-g1-1").Restarts != 1 {
 		t.Errorf("the death of a backend costs no request that may be repeated: %+v", u)
 	}
+	pid := component(w.status(), "web-blue-use1-g1-1").PID
+	met = phases("stop", "web-blue-use1-g1-1", "/api/entries", "--from", "us-east-1", "--for", "6s")
+	if before, meanwhile, after := met["before"], met["meanwhile"], met["after"]; meanwhile.Max < 3000 || meanwhile.P50 > 1000 || meanwhile.Errors+before.Errors+after.Errors > 0 {
+		t.Errorf("a backend that hangs keeps who asked it waiting, and nobody else: before %+v, meanwhile %+v, after %+v", before, meanwhile, after)
+	}
+	eventually(t, "the backend that hung goes on", func() bool {
+		c := component(w.status(), "web-blue-use1-g1-1")
+		return c.Healthy && c.PID == pid && c.Restarts == 1
+	})
 	if p := w.plan(); !p.Empty() {
 		t.Errorf("afterwards 'up' would change %v", p.Changes())
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/scale-levels/scale/internal/plan"
 )
 
 // counting is the guestbook with a queue and workers.
@@ -84,6 +86,20 @@ func TestWorkersDoWhatWasAskedFor(t *testing.T) {
 	}
 	ask(5)
 	done("going to level 2")
+
+	// Workers that hang let the queue grow, and nobody waits.
+	r := w.must(0, "chaos", "stop", "words-use1-g1", `POST /api/entries {"name":"n","message":"hello"}`, "--rate", "2", "--for", "2s", "--json")
+	var b plan.Bench
+	if err := json.Unmarshal([]byte(r.out), &b); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range b.Users {
+		asked += u.Requests
+		if u.Errors > 0 {
+			t.Errorf("while workers hang: %+v", u)
+		}
+	}
+	done("workers that hung")
 
 	// Workers that do not work are not let in, and the ones that do come back.
 	w.project(strings.Replace(counting, "guestbook, work", "guestbook, wrok", 1))

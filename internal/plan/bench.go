@@ -15,14 +15,15 @@ type Load struct {
 
 // Chaos is what goes wrong on purpose.
 type Chaos struct {
-	What string        // Kill, Cut, Slow or Drop
-	Name string        // a component, or for Drop a region
+	What string        // Kill, Stop, Cut, Slow or Drop
+	Name string        // a component, a node for all of its processes, or for Drop a region
 	By   time.Duration // Slow: so much longer is a round trip
 }
 
 // What can go wrong.
 const (
 	Kill = "kill" // a process dies with all that it started
+	Stop = "stop" // a process does nothing, and is there
 	Cut  = "cut"  // a link carries nothing
 	Slow = "slow" // a link takes longer
 	Drop = "drop" // a region answers nobody, and no other reaches it

@@ -5,6 +5,7 @@ package local
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/scale-levels/scale/internal/plan"
@@ -17,12 +18,17 @@ import (
 func (l *Local) Disturb(ctx context.Context, t topology.Topology, pins Pins, c plan.Chaos) (begin func() (end func(), err error), err error) {
 	var d agent.Disturbance
 	links := linksOf(t)
-	var killable, ways []string
+	processes := map[string][]string{} // by their own name and their node's
+	var ways []string
 	for _, n := range t.Nodes {
-		if n.Backend != nil || n.Cache != nil || n.Database != nil && !n.Stopped() || n.HoldsData() {
-			killable = append(killable, componentsOf(n)...)
+		if n.Backend != nil || n.Worker != nil || n.Cache != nil || n.Database != nil && !n.Stopped() || n.HoldsData() {
+			for _, name := range slices.Concat(componentsOf(n), workersOf(n)) {
+				processes[name] = []string{name}
+				if name != n.ID {
+					processes[n.ID] = append(processes[n.ID], name)
+				}
+			}
 		}
-		killable = append(killable, workersOf(n)...)
 	}
 	for _, w := range links {
 		ways = append(ways, w.name)
@@ -39,7 +45,9 @@ func (l *Local) Disturb(ctx context.Context, t topology.Topology, pins Pins, c p
 	}
 	switch c.What {
 	case plan.Kill:
-		d.Kill, err = []string{c.Name}, one(c.Name, killable, "process")
+		d.Kill, err = processes[c.Name], one(c.Name, slices.Collect(maps.Keys(processes)), "process")
+	case plan.Stop:
+		d.Stop, err = processes[c.Name], one(c.Name, slices.Collect(maps.Keys(processes)), "process")
 	case plan.Cut:
 		d.Cut, err = []string{c.Name}, one(c.Name, ways, "link")
 	case plan.Slow:

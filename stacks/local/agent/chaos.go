@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Disturbance is what goes wrong on purpose for a while.
 type Disturbance struct {
 	Kill []string      `json:"kill,omitempty"` // processes, which die with all they started
+	Stop []string      `json:"stop,omitempty"` // processes, which do nothing and are there
 	Cut  []string      `json:"cut,omitempty"`  // links, which carry nothing and say nothing
 	Slow []string      `json:"slow,omitempty"` // links, which take By longer for a round trip
 	By   time.Duration `json:"by,omitempty"`
@@ -31,6 +34,13 @@ func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) error 
 		if s := a.proc(name); s == nil || !s.kill() {
 			return fmt.Errorf("%s is no process that runs", name)
 		}
+	}
+	for _, name := range d.Stop {
+		if s := a.proc(name); s == nil || !s.running() {
+			return fmt.Errorf("%s is no process that runs", name)
+		}
+		pause(a.dirs, name)
+		undo = append(undo, func() { resume(a.dirs, name) })
 	}
 	disturb := func(names []string, cut int, slower time.Duration) error {
 		for _, name := range names {
@@ -53,6 +63,26 @@ func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) error 
 	ready()
 	<-ctx.Done()
 	return nil
+}
+
+// pause stops a process with all that it started, in whatever group that is: a database's
+// servers have each their own.
+func pause(d Dirs, name string) {
+	for seen, fresh := map[int]bool{}, true; fresh; {
+		fresh = false
+		for _, pid := range Members(d, name) {
+			if !seen[pid] && unix.Kill(pid, unix.SIGSTOP) == nil {
+				seen[pid], fresh = true, true
+			}
+		}
+	}
+}
+
+// resume lets what was stopped go on.
+func resume(d Dirs, name string) {
+	for _, pid := range Members(d, name) {
+		_ = unix.Kill(pid, unix.SIGCONT) // it has ended
+	}
 }
 
 // Lend makes edges that are there until ctx ends, and that nobody keeps a note of.

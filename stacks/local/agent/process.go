@@ -116,6 +116,7 @@ func (s *supervised) everReady() bool {
 func (s *supervised) start(ctx context.Context, adopt ident) (<-chan error, error) {
 	exited := make(chan error, 1)
 	if adopt.alive() {
+		resume(s.dirs, s.spec.Name) // an agent that died may have left it stopped
 		s.set(func() { s.id, s.since = adopt, time.Now() })
 		go func() {
 			await(context.WithoutCancel(ctx), adopt)
@@ -282,6 +283,13 @@ func (p Process) waits() string {
 
 // end stops the process for good.
 func (s *supervised) end() { s.cancel(); <-s.done }
+
+// running reports whether there is a process.
+func (s *supervised) running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id.alive()
+}
 
 // kill ends the process with all that it started, as the loss of its machine would; false
 // when it does not run.
