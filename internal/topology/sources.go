@@ -4,5 +4,5 @@ import "embed"
 
 // Sources are those of this package, for 'scale eject'.
 //
-//go:embed sources.go topology.go validate.go
+//go:embed clone.go sources.go specs.go topology.go validate.go
 var Sources embed.FS
