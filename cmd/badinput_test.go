@@ -51,6 +51,7 @@ func TestBadInput(t *testing.T) {
 		"a circuit, half":      {yaml: strings.Replace(web, "health: /healthz", "gateway: {open_for: 3}", 1), args: up, code: 3, says: []string{"services.web.gateway.open_for", "open_after"}},
 		"workers, no queue":    {yaml: strings.Replace(counting, "queue: true\n", "", 1), args: up, code: 3, says: []string{"workers: there is no queue to take jobs from", "queue: true"}},
 		"a name for two":       {yaml: strings.Replace(counting, "words:", "web:", 1), args: up, code: 3, says: []string{"workers.web", "the name of a service, too"}},
+		"sync on AWS":          {yaml: strings.Replace(web, "size: small", "replication: sync", 1) + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"database.replication", "target local"}},
 		"workers on AWS":       {yaml: counting + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"queue", "target local"}},
 		"a queue as a worker":  {yaml: strings.Replace(counting, "words:", "queue:", 1), args: up, code: 3, says: []string{"workers.queue", "the name of another part"}},
 		"an identity forged":   {yaml: strings.Replace(web, "GREETING", "SERVICE_IDENTITY", 1), args: up, code: 3, says: []string{"SERVICE_IDENTITY is set by the environment itself"}},

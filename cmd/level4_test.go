@@ -3,11 +3,14 @@
 package cmd_test
 
 import (
+	"encoding/json"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/scale-levels/scale/internal/plan"
 )
 
 // Under load from both regions: replicas come and go, a distant user reads at the
@@ -158,5 +161,71 @@ func TestFailoverKilledAnywhere(t *testing.T) {
 			r := w.scale("failover", "--to", to, "--yes")
 			return r.code == 0 || strings.Contains(r.err, "already")
 		})
+	}
+}
+
+// A leader that waits for its replica loses nothing that it acknowledged, however it dies;
+// what it costs is a round trip for each write, and while no replica runs, writes wait.
+func TestSynchronousReplicationLosesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.project(strings.Replace(atlantic, "size: small", "size: small, replication: sync", 1))
+	w.write("public/index.html", "<h1>hello</h1>")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
+	near := at(t, url, "127.0.1.2")
+	writes := func(b plan.Bench) plan.Users { return b.Users[0] }
+	bench := func(args ...string) (b plan.Bench) {
+		t.Helper()
+		r := w.must(0, append(args, `POST /api/entries {"name":"n","message":"hello"}`, "--from", "us-east-1", "--rate", "10", "--for", "3s", "--json")...)
+		if err := json.Unmarshal([]byte(r.out), &b); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	waits := writes(bench("bench"))
+	if u := waits; u.Errors > 0 || u.P50 < 71 {
+		t.Errorf("a write at home waits for the replica, 71 ms away: %+v", u)
+	}
+	for _, u := range bench("chaos", "stop", "db-euw1-g1").Users {
+		if u.Errors > 0 || u.Phase == "meanwhile" && u.P50 < 1000 {
+			t.Errorf("while the replica hangs, writes wait for it: %+v", u)
+		}
+	}
+
+	// Back to level 3, where there is nobody to wait for, and up again.
+	w.must(0, "up", "--level", "3", "--yes")
+	if u := writes(bench("bench")); u.Errors > 0 || u.P50 > 60 {
+		t.Errorf("at level 3 a write waits for nobody: %+v", u)
+	} else {
+		t.Logf("a write at home takes %.1f ms at the median, and %.1f ms where it waits for a replica", u.P50, waits.P50)
+	}
+	w.must(0, "up", "--level", "4", "--yes")
+	w.must(0, "failover", "--to", "eu-west-1", "--yes")
+	w.must(0, "failover", "--to", "us-east-1", "--yes")
+	w.must(0, "down", "--yes")
+	w.must(0, "up", "--level", "4", "--yes")
+	if p := w.plan(); !p.Empty() {
+		t.Fatalf("then 'up' would change %v", p.Changes())
+	}
+
+	l := startWriting(url, near)
+	eventually(t, "writes are taken in both regions", func() bool { return l.writes(2, 200*time.Millisecond) })
+	data := w.home + "/environments/shop/dev/local/data/db-use1-g1-data"
+	if err := os.Rename(data+"/global/pg_control", data+"/pg_control.gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(-component(w.status(), "db-use1-g1").PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the leader is seen to be dead", func() bool { return !component(w.status(), "db-use1-g1").Healthy })
+	r := w.must(0, "failover", "--to", "eu-west-1", "--yes")
+	if !strings.Contains(r.err, "db-euw1-g1 has all that it acknowledged (database.replication: sync)") {
+		t.Errorf("that nothing is lost is not said: %s", r)
+	}
+	eventually(t, "writes are taken again in both regions", func() bool { return l.writes(2, 400*time.Millisecond) })
+	l.stop()
+	l.reads = nil // a region whose own database is dead does not read until another leads
+	l.check(t, w, url)
+	if u := writes(bench("bench")); u.Errors > 0 || u.P50 < 71 {
+		t.Errorf("the new leader waits for the old one: %+v", u)
 	}
 }

@@ -49,14 +49,14 @@ func lead(t *topology.Topology, old, leader string) {
 			group = append(group, n.ID)
 		}
 	}
-	standby := was.Database.Standby
+	standby, sync := was.Database.Standby, was.Database.Sync
 	for _, n := range t.Clone().Nodes {
 		switch {
 		case n.ID == leader:
-			n.Database.Of, n.Database.Standby = "", standby
+			n.Database.Of, n.Database.Standby, n.Database.Sync = "", standby, sync
 			t.Put(n, nil)
 		case slices.Contains(group, n.ID):
-			n.Database.Of, n.Database.Standby, n.Database.Stopped, n.Database.Fenced = leader, false, false, false
+			n.Database.Of, n.Database.Standby, n.Database.Sync, n.Database.Stopped, n.Database.Fenced = leader, false, false, false, false
 			t.Put(n, []string{leader})
 		case n.Runs() != nil && slices.ContainsFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) }):
 			behind := slices.DeleteFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) })
@@ -72,7 +72,8 @@ func lead(t *topology.Topology, old, leader string) {
 }
 
 // failoverWalk brings the lead elsewhere: the old leader is fenced, so that there are
-// never two; then the new one takes writes; then the old one follows from a fresh copy.
+// never two; then the new one takes writes; then the old one follows from a fresh copy,
+// and only then is it waited for.
 func failoverWalk(now, wanted topology.Topology) []Step {
 	fenced, promoted := now.Clone(), wanted.Clone()
 	for _, n := range now.Clone().OfKind(topology.Database) {
@@ -80,9 +81,14 @@ func failoverWalk(now, wanted topology.Topology) []Step {
 		if n.Replica() || !w.Replica() {
 			continue
 		}
-		n.Database.Stopped, n.Database.Fenced = true, true
+		n.Database.Stopped, n.Database.Fenced, n.Database.Sync = true, true, false
 		fenced.Put(n, now.Behind(n.ID))
 		promoted.Put(n, nil)
+	}
+	for i, n := range promoted.Nodes {
+		if was, _ := now.Node(n.ID); n.Database != nil && was.Replica() {
+			promoted.Nodes[i].Database.Sync = false
+		}
 	}
 	return []Step{
 		{"fence", "Fence the old leader", GateFenced, fenced},

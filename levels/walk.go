@@ -127,12 +127,13 @@ func needsDowntime(now, wanted topology.Topology) bool {
 }
 
 // same reports whether two nodes say the same of what runs, so that coming from
-// one to the other restarts nothing. A standby comes and goes beside its leader.
+// one to the other restarts nothing. A standby comes and goes beside its leader, and so
+// does whom it waits for.
 func same(a, b topology.Node) bool {
 	a.Disarmed, b.Disarmed = false, false
 	if a.Database != nil && b.Database != nil {
 		d := *a.Database
-		d.Standby = b.Database.Standby
+		d.Standby, d.Sync = b.Database.Standby, b.Database.Sync
 		a.Database = &d
 	}
 	return a.Equal(b)

@@ -77,6 +77,8 @@ type Static struct {
 type Database struct {
 	Engine string `yaml:"engine" jsonschema:"enum=postgres" jsonschema_description:"Default: postgres."`
 	Size   string `yaml:"size" jsonschema:"enum=small,enum=medium,enum=large" jsonschema_description:"How much it may use. Default: small."`
+	// Replication is empty where nobody asked for anything else than the default.
+	Replication string `yaml:"replication" jsonschema:"enum=async,enum=sync" jsonschema_description:"From level 4 on, with two regions or more. sync: a write is acknowledged once a replica has it on its disk too, a round trip later; while no replica runs, writes wait. The target local only. Default: async."`
 }
 
 // Maintenance is how downtime is arranged.
@@ -153,6 +155,7 @@ const (
 	AWS                 = "aws"
 	DatabaseShared      = "shared"
 	DatabaseOwn         = "own"
+	ReplicationSync     = "sync"
 	DefaultRegion       = "us-east-1"
 	DefaultHealth       = "/"
 	DefaultStartTimeout = 60
@@ -183,6 +186,9 @@ func (f File) App(env string) (App, error) {
 	if f.Database != nil {
 		d := *f.Database
 		d.Engine, d.Size = or(d.Engine, "postgres"), or(d.Size, "small")
+		if d.Replication == "async" {
+			d.Replication = ""
+		}
 		a.Database = &d
 	}
 	if f.Static != nil {
@@ -228,6 +234,9 @@ func (a App) Runs() []AppService { return slices.Concat(a.Services, a.Workers) }
 // Fit checks that the application has what its target needs, and drops what only
 // another target does, so that a change of it is no change here.
 func (a *App) Fit() error {
+	if a.Target == AWS && a.Database != nil && a.Database.Replication == ReplicationSync {
+		return &Problem{Key: "database.replication", What: "is for the target local: RDS copies to other regions after it has acknowledged", Hint: "take it out, or say target: local"}
+	}
 	if a.Target == AWS && a.Queue {
 		return &Problem{Key: "queue", What: "is for the target local: there are no queue and no workers on AWS yet", Hint: "take it and the workers out, or say target: local"}
 	}

@@ -91,6 +91,8 @@ type DatabaseSpec struct {
 	Standby bool `json:"standby,omitempty"`
 	// Of is the leader that it follows as a replica; empty: it leads, and takes writes.
 	Of string `json:"of,omitempty"`
+	// Sync: it acknowledges a write once one of those that follow it has it too.
+	Sync bool `json:"sync,omitempty"`
 	// Service is the one whose own database it is; empty: it is shared.
 	Service string `json:"service,omitempty"`
 	// Stopped: the data stays, nothing serves it.

@@ -125,6 +125,9 @@ func (n Node) validate() []error {
 	if n.Fenced() && (!n.Stopped() || n.Replica()) {
 		errs = append(errs, fmt.Errorf("node %q is fenced and not stopped, or a replica", n.ID))
 	}
+	if d := n.Database; d != nil && d.Sync && (n.Replica() || n.Stopped()) {
+		errs = append(errs, fmt.Errorf("node %q waits for those that follow it, and does not lead", n.ID))
+	}
 	if s := n.Static; s != nil && s.Servers < 1 {
 		errs = append(errs, fmt.Errorf("node %q needs at least one server", n.ID))
 	}

@@ -240,10 +240,10 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 			return err
 		}
 	}
-	super := databaseURL(port, admin, in["adminPassword"].StringValue(), "postgres")
+	super := superURL(port, in["adminPassword"].StringValue())
 	err = c.PutProcess(ctx, agent.Process{
 		Name: r.Name, Node: in["node"].StringValue(), Kind: "database", Argv: argv, Env: ambient(), Dir: data, User: u, Port: port, Tag: tag(r),
-		Health: agent.Health{Postgres: super, Follows: follows}, StartTimeout: time.Minute,
+		Health: agent.Health{Postgres: databaseURL(port, admin, in["adminPassword"].StringValue(), "postgres"), Follows: follows}, StartTimeout: time.Minute,
 		Stop: "INT", StopTimeout: 30 * time.Second, // "fast": the smart way would wait for every client to leave
 	}, r.Waiting)
 	if err != nil {

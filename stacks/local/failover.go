@@ -44,7 +44,14 @@ func (l *Local) Failover(ctx context.Context, now, wanted topology.Topology, pin
 			return nil, err
 		}
 		leader, _ := l.seen.Component(n.Database.Of)
+		was, _ := now.Node(n.Database.Of)
 		switch {
+		case !leader.Healthy && was.Database.Sync:
+			said, err := l.hasAll(ctx, now, n, pins)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, said)
 		case !leader.Healthy:
 			found = append(found, fmt.Sprintf("%s does not run: what it acknowledged and %s does not have is not taken along; the last change there is of %s", n.Database.Of, n.ID, last))
 		case status != "streaming":
@@ -54,6 +61,36 @@ func (l *Local) Failover(ctx context.Context, now, wanted topology.Topology, pin
 		}
 	}
 	return found, nil
+}
+
+// hasAll says whether the one that is to lead instead of a dead leader has all that this one
+// acknowledged: a write was on one replica at least, so that the one that got most has all,
+// if all can be asked.
+func (l *Local) hasAll(ctx context.Context, t topology.Topology, next topology.Node, pins Pins) (string, error) {
+	has := map[string]int64{}
+	for _, n := range group(t, next) {
+		if n.Database.Of != next.Database.Of {
+			continue
+		}
+		c, err := pgx.Connect(ctx, superURL(portOf(pins, n.ID), pins[passwordKey(n.Database.Of, admin)]))
+		if err != nil {
+			return fmt.Sprintf("%s does not run, nor does %s: what only they have is not taken along", n.Database.Of, n.ID), nil
+		}
+		var got int64
+		err = c.QueryRow(ctx, "SELECT pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')::bigint").Scan(&got)
+		_ = c.Close(context.WithoutCancel(ctx))
+		if err != nil {
+			return "", err
+		}
+		has[n.ID] = got
+	}
+	for id, got := range has {
+		if o, _ := t.Node(id); got > has[next.ID] {
+			return "", &Error{What: fmt.Sprintf("%s has %d bytes that %s does not have, and %s may have acknowledged them", id, got-has[next.ID], next.ID, next.Database.Of),
+				Hint: "scale failover --to " + o.Region}
+		}
+	}
+	return fmt.Sprintf("%s does not run: %s has all that it acknowledged (database.replication: sync)", next.Database.Of, next.ID), nil
 }
 
 // fenced holds when those that led are stopped and who follows them has all that they

@@ -77,6 +77,8 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putInstance(ctx, r)
 	case typeFileStore:
 		return out, p.l.putFileStore(ctx, r)
+	case typeStandbys:
+		return out, p.l.putStandbys(ctx, r)
 	case typeWorker:
 		return out, p.l.putWorker(ctx, r)
 	case typeSessionStore, typeQueue:
@@ -128,6 +130,8 @@ func (p *provider) read(ctx context.Context, r engine.Request) (resource.Propert
 		return p.l.readDataDirectory(r), nil
 	case typeDirectory:
 		return p.l.readDirectory(r), nil
+	case typeStandbys:
+		return p.l.readStandbys(ctx, r)
 	case typeTask:
 		if _, done := r.Olds["done"]; !done {
 			return nil, nil // it was interrupted, and runs again
@@ -157,6 +161,8 @@ func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 			forgetReplica(ctx, r.OldInputs)
 		}
 		return deleteDirectory(p.l.dataDir(r.Name))
+	case typeStandbys:
+		return p.l.deleteStandbys(ctx, r)
 	}
 	c, err := p.l.running(ctx)
 	if err != nil {

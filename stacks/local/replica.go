@@ -68,7 +68,7 @@ const slotKeeps = "256MB"
 const standbySignal = "standby.signal"
 
 func superOf(in resource.PropertyMap) string {
-	return databaseURL(integer(in["leaderPort"]), admin, in["adminPassword"].StringValue(), "postgres")
+	return superURL(integer(in["leaderPort"]), in["adminPassword"].StringValue())
 }
 
 // prepareLeader makes on the leader what a replica needs; asking again changes nothing,
@@ -176,8 +176,8 @@ func (l *Local) writeFollow(dir, node string, in resource.PropertyMap) error {
 	}
 	var lines []string
 	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "primary_conninfo") && !strings.HasPrefix(line, "primary_slot_name") {
-			lines = append(lines, line)
+		if !slices.ContainsFunc([]string{"primary_conninfo", "primary_slot_name", waitsFor}, func(k string) bool { return strings.HasPrefix(line, k) }) {
+			lines = append(lines, line) // a copy waits for nobody, also when it is to lead
 		}
 	}
 	lines = append(lines, fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=%s application_name=%s passfile=%s'\n", integer(in["via"]), replicator, node, l.passfile(node+"-data")),

@@ -11,6 +11,7 @@ import (
 const (
 	typeDataDirectory = "local:index:DataDirectory" // a database's files
 	typePostgres      = "local:index:Postgres"      // the server on them
+	typeStandbys      = "local:index:Standbys"      // the replicas that a leader waits for
 	typeDirectory     = "local:index:Directory"     // a store's files
 	typeFileStore     = "local:index:FileStore"     // the S3-compatible server on them
 	typeSessionStore  = "local:index:SessionStore"  // the Redis or Valkey server on them
@@ -48,6 +49,10 @@ var Table = plan.Table{
 		Required: []string{"node", "data", "major", "port", "size", "adminPassword", "user", "database", "password"},
 		Optional: []string{"leader", "leaderPort", "via", "replication"}, Unwatched: []string{"leaderPort"},
 		State: []string{running, stopped}, Create: 80 * time.Millisecond, Update: 120 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typeStandbys: {
+		Required: []string{"node", "port", "adminPassword", "replicas"}, Unwatched: []string{"adminPassword"}, State: []string{present},
+		Create: 10 * time.Millisecond, Update: 10 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
 	},
 	typeDirectory: {
 		HoldsData: true, Required: []string{"node"}, Outputs: map[string]string{"path": "/files"},

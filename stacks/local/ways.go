@@ -98,6 +98,9 @@ func (p *program) ways() error {
 		for _, o := range group(p.t, n) {
 			p.made[o.ID] = append(p.made[o.ID], made...)
 		}
+		if err := p.standbys(group(p.t, n), c, after); err != nil {
+			return err
+		}
 	}
 	return nil
 }

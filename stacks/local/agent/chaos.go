@@ -36,11 +36,13 @@ func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) error 
 		}
 	}
 	for _, name := range d.Stop {
-		if s := a.proc(name); s == nil || !s.running() {
+		s := a.proc(name)
+		if s == nil || !s.runs().alive() {
 			return fmt.Errorf("%s is no process that runs", name)
 		}
-		pause(a.dirs, name)
-		undo = append(undo, func() { resume(a.dirs, name) })
+		i := s.runs()
+		pause(i)
+		undo = append(undo, func() { resume(i) })
 	}
 	disturb := func(names []string, cut int, slower time.Duration) error {
 		for _, name := range names {
@@ -65,12 +67,12 @@ func (a *Agent) Disturb(ctx context.Context, d Disturbance, ready func()) error 
 	return nil
 }
 
-// pause stops a process with all that it started, in whatever group that is: a database's
-// servers have each their own.
-func pause(d Dirs, name string) {
+// pause stops a process with all that descends from it, in whatever group that is: a
+// database's servers have each their own.
+func pause(i ident) {
 	for seen, fresh := map[int]bool{}, true; fresh; {
 		fresh = false
-		for _, pid := range Members(d, name) {
+		for _, pid := range family(i) {
 			if !seen[pid] && unix.Kill(pid, unix.SIGSTOP) == nil {
 				seen[pid], fresh = true, true
 			}
@@ -79,10 +81,26 @@ func pause(d Dirs, name string) {
 }
 
 // resume lets what was stopped go on.
-func resume(d Dirs, name string) {
-	for _, pid := range Members(d, name) {
+func resume(i ident) {
+	for _, pid := range family(i) {
 		_ = unix.Kill(pid, unix.SIGCONT) // it has ended
 	}
+}
+
+// family are a process, as long as it is ours, and all that descend from it.
+func family(i ident) []int {
+	if !i.alive() {
+		return nil
+	}
+	pids, parent := []int{i.PID}, parents()
+	for n := 0; n < len(pids); n++ {
+		for pid, of := range parent {
+			if of == pids[n] {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // Lend makes edges that are there until ctx ends, and that nobody keeps a note of.

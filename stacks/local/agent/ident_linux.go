@@ -13,20 +13,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startTime is field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)).
-// A zombie has ended.
-func startTime(pid int) (uint64, bool) {
+// stat are the fields of /proc/PID/stat from the third on, the state (proc(5)). A zombie
+// has ended.
+func stat(pid int) ([]string, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, false
+		return nil, false
 	}
 	// The command, in parentheses, may hold anything.
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	return fields, len(fields) >= 20 && fields[0] != "Z" && fields[0] != "X"
+}
+
+// startTime is field 22, in clock ticks since boot.
+func startTime(pid int) (uint64, bool) {
+	fields, ok := stat(pid)
+	if !ok {
 		return 0, false
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
 	return start, err == nil
+}
+
+// parents are those of all processes: field 4.
+func parents() map[int]int {
+	of := map[int]int{}
+	for _, pid := range all() {
+		if fields, ok := stat(pid); ok {
+			of[pid], _ = strconv.Atoi(fields[1]) // the kernel writes a number
+		}
+	}
+	return of
+}
+
+// all are the processes of this machine.
+func all() []int {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, d := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(d)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 var bootID = sync.OnceValue(func() string {
@@ -53,19 +85,11 @@ func await(ctx context.Context, i ident) {
 // marked finds the processes that carry the marker in their environment: the
 // ones that we started, and what they started in turn.
 func marked(marker string) []ident {
-	dirs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return nil
-	}
 	want := []byte(marker)
 	var found []ident
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(filepath.Base(d))
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		env, err := os.ReadFile(d + "/environ")
-		if err != nil || !carries(env, want) {
+	for _, pid := range all() {
+		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		if err != nil || pid == os.Getpid() || !carries(env, want) {
 			continue
 		}
 		if i, ok := identify(pid); ok {

@@ -21,6 +21,19 @@ func startTime(pid int) (uint64, bool) {
 	return uint64(t.Sec)*1e6 + uint64(t.Usec), true
 }
 
+// parents are those of all processes.
+func parents() map[int]int {
+	of := map[int]int{}
+	all, err := unix.SysctlKinfoProcSlice("kern.proc.all")
+	if err != nil {
+		return of
+	}
+	for _, k := range all {
+		of[int(k.Proc.P_pid)] = int(k.Eproc.Ppid)
+	}
+	return of
+}
+
 // zombie is SZOMB of sys/proc.h.
 const zombie = 5
 

@@ -116,7 +116,7 @@ func (s *supervised) everReady() bool {
 func (s *supervised) start(ctx context.Context, adopt ident) (<-chan error, error) {
 	exited := make(chan error, 1)
 	if adopt.alive() {
-		resume(s.dirs, s.spec.Name) // an agent that died may have left it stopped
+		resume(adopt) // an agent that died may have left it stopped
 		s.set(func() { s.id, s.since = adopt, time.Now() })
 		go func() {
 			await(context.WithoutCancel(ctx), adopt)
@@ -284,19 +284,17 @@ func (p Process) waits() string {
 // end stops the process for good.
 func (s *supervised) end() { s.cancel(); <-s.done }
 
-// running reports whether there is a process.
-func (s *supervised) running() bool {
+// runs is the process, or the last one that there was.
+func (s *supervised) runs() ident {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.id.alive()
+	return s.id
 }
 
 // kill ends the process with all that it started, as the loss of its machine would; false
 // when it does not run.
 func (s *supervised) kill() bool {
-	s.mu.Lock()
-	id := s.id
-	s.mu.Unlock()
+	id := s.runs()
 	return id.alive() && unix.Kill(-id.PID, unix.SIGKILL) == nil
 }
 
