@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/scale-levels/scale/internal/plan"
 )
 
 // services is the guestbook as it is cut at level 5: likes become a service.
@@ -230,6 +232,15 @@ func TestAServiceHasItsOwnDatabase(t *testing.T) {
 	if n := likesOf(t, url); n["1"] != 2 {
 		t.Errorf("likes began anew and has two of them, and the guestbook says %v", n)
 	}
+	var b plan.Bench
+	r := w.must(0, "bench", "POST /api/likes/1", "--from", "us-east-1", "--rate", "20", "--for", "3s", "--json")
+	if err := json.Unmarshal([]byte(r.out), &b); err != nil {
+		t.Fatal(err)
+	}
+	wrote, has := b.Users[0].Requests, likesOf(t, url)["1"]
+	if n := int64(wrote / 2); has != 2+wrote || b.Transactions["likes-db-use1-g1"] < n || b.Transactions["db-use1-g1"] > n {
+		t.Errorf("%d likes are the work of their own leader: %+v, and the guestbook says %d", wrote, b.Transactions, has)
+	}
 	if err := opens(its); err != nil {
 		t.Errorf("likes cannot open its own database: %v", err)
 	}
@@ -247,7 +258,7 @@ func TestAServiceHasItsOwnDatabase(t *testing.T) {
 		t.Errorf("at level 4 the shared database answers, and the guestbook says %v", n)
 	}
 	w.must(0, "up", "--level", "5", "--yes", "--allow-data-loss=likes-db-use1-g1")
-	if n := likesOf(t, url); n["1"] != 2 {
+	if n := likesOf(t, url); n["1"] != has {
 		t.Errorf("the database of likes was kept, and the guestbook says %v", n)
 	}
 	w.must(0, "down", "--delete-data", "--confirm", "dev", "--yes")

@@ -42,16 +42,16 @@ func (h Health) check(ctx context.Context) string {
 	}
 }
 
-// tell is what there is to say of a healthy process.
-func (h Health) tell(ctx context.Context) string {
+// tell is what there is to say of a healthy process, and whether that may be so for long.
+func (h Health) tell(ctx context.Context) (what string, settled bool) {
 	if !h.Follows {
-		return ""
+		return "", true
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	c, err := pgx.Connect(ctx, h.Postgres)
 	if err != nil {
-		return ""
+		return "", true
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	var follows bool
@@ -63,13 +63,13 @@ func (h Health) tell(ctx context.Context) string {
 		coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8`).Scan(&follows, &status, &behind, &since)
 	switch {
 	case err != nil, !follows: // it has been promoted
-		return ""
+		return "", true
 	case status != "streaming":
-		return fmt.Sprintf("does not follow its leader now; the last change it has is %.0f s old", since)
+		return fmt.Sprintf("does not follow its leader now; the last change it has is %.0f s old", since), false
 	case behind == 0:
-		return "has all that its leader has"
+		return "has all that its leader has", true
 	}
-	return fmt.Sprintf("%d kB and at most %.1f s behind its leader", behind>>10, since)
+	return fmt.Sprintf("%d kB and at most %.1f s behind its leader", behind>>10, since), true
 }
 
 // checkRedis asks without logging in: a server that asks for a password serves.

@@ -215,9 +215,10 @@ func (s *supervised) watchHealth(ctx context.Context, becomeReady func(), unheal
 		if ctx.Err() != nil {
 			return
 		}
-		told := answer
+		told, settled := answer, true
 		if failed++; answer == "" {
-			failed, told = 0, s.spec.Health.tell(ctx)
+			failed = 0
+			told, settled = s.spec.Health.tell(ctx)
 		}
 		s.set(func() {
 			// Once is no illness: it takes an instance out only at the second time.
@@ -228,7 +229,9 @@ func (s *supervised) watchHealth(ctx context.Context, becomeReady func(), unheal
 		})
 		if answer == "" {
 			becomeReady()
-			pause = 2 * time.Second
+			if pause = 2 * time.Second; !settled {
+				pause = 250 * time.Millisecond
+			}
 		} else if !s.everReady() && time.Now().After(deadline) {
 			unhealthy <- fmt.Errorf("was not ready after %s: %s", s.spec.StartTimeout, answer)
 			return
