@@ -53,6 +53,8 @@ func TestBadInput(t *testing.T) {
 		"a name for two":       {yaml: strings.Replace(counting, "words:", "web:", 1), args: up, code: 3, says: []string{"workers.web", "the name of a service, too"}},
 		"sync on AWS":          {yaml: strings.Replace(web, "size: small", "replication: sync", 1) + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"database.replication", "target local"}},
 		"workers on AWS":       {yaml: counting + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"queue", "target local"}},
+		"a job for two":        {yaml: strings.Replace(counting, "  tick:", "  words:", 1), args: up, code: 3, says: []string{"schedule.words", "the name of a worker, too"}},
+		"a job at no time":     {yaml: strings.Replace(counting, "* * * * *", "25:00", 1), args: up, code: 3, says: []string{"schedule.tick.at", "no time of cron's", "half past three"}},
 		"a queue as a worker":  {yaml: strings.Replace(counting, "words:", "queue:", 1), args: up, code: 3, says: []string{"workers.queue", "the name of another part"}},
 		"an identity forged":   {yaml: strings.Replace(web, "GREETING", "SERVICE_IDENTITY", 1), args: up, code: 3, says: []string{"SERVICE_IDENTITY is set by the environment itself"}},
 		"a region twice":       {yaml: web + "regions: [us-east-1, us-east-1]\n", args: up, code: 3, says: []string{"us-east-1 stands twice"}},

@@ -124,10 +124,12 @@ func absolute(a *config.App, file string) error {
 		}
 		return filepath.Join(a.Dir, p)
 	}
-	for _, of := range [][]config.AppService{a.Services, a.Workers} {
-		for i := range of {
-			of[i].Dir = at(of[i].Dir)
-		}
+	err := a.Each(func(s *config.AppService) error {
+		s.Dir = at(s.Dir)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if a.Static != nil {
 		a.Static.Dir = at(a.Static.Dir)

@@ -16,6 +16,8 @@ import (
 const counting = web + `queue: true
 workers:
   words: {command: [%BIN%, guestbook, work], instances: 2}
+schedule:
+  tick: {at: "* * * * *", command: sh -c 'echo at level $SCALE_LEVEL'}
 `
 
 // A job that was taken in is done, whatever dies meanwhile and whichever level is gone
@@ -126,6 +128,13 @@ func TestWorkersDoWhatWasAskedFor(t *testing.T) {
 	w.write("public/index.html", "x")
 	w.must(0, "up", "--yes")
 	done("down, up without a queue, and with it again")
+	eventually(t, "the job has run, within a minute", func() bool {
+		c := component(w.status(), "tick-use1-g1")
+		return c.State == "waiting" && c.Healthy && strings.Contains(c.Detail, "ran at")
+	})
+	if r := w.must(0, "logs", "tick-use1-g1"); !strings.Contains(r.out, "at level 1") {
+		t.Errorf("the job says %s", r)
+	}
 	w.must(0, deleteAll...)
 	w.gone()
 }

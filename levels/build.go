@@ -117,10 +117,16 @@ func (b *builder) behind(svc config.AppService, region string) []string {
 	return ids
 }
 
-// workers add what takes jobs from the queue: at home, where the queue is.
+// workers add what takes jobs from the queue, and what runs at times: at home, where the
+// queue is.
 func (b *builder) workers() {
 	for _, w := range b.app.Workers {
 		b.add(b.Home(), w.Name, topology.Node{Kind: topology.Worker, Worker: b.backend(w, "", w.Instances)}, b.behind(w, b.Home())...)
+	}
+	for _, j := range b.app.Schedule {
+		spec := b.backend(j, "", 1)
+		spec.At = j.At
+		b.add(b.Home(), j.Name, topology.Node{Kind: topology.Job, Job: spec}, b.behind(j, b.Home())...)
 	}
 }
 

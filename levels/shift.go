@@ -160,7 +160,7 @@ func becomesOther(now, wanted topology.Topology, pool string) bool {
 }
 
 // expand is now with all that wanted has besides, none of which takes traffic yet.
-// Workers become what they are to be: what the new release puts into the queue must find
+// Workers and jobs become what they are to be: what the new release puts into the queue must find
 // one that knows it, and meanwhile the queue waits.
 func expand(now, wanted topology.Topology) topology.Topology {
 	t := now.Clone()
@@ -171,7 +171,7 @@ func expand(now, wanted topology.Topology) topology.Topology {
 		switch {
 		case w.DNS != nil:
 			continue // users follow it as soon as it stands
-		case !stands, n.Stopped() && !w.Stopped(), w.Worker != nil:
+		case !stands, n.Stopped() && !w.Stopped(), w.Worker != nil, w.Job != nil:
 		case w.Backend != nil && w.Backend.Instances > 0 && !becomesOther(now, wanted, w.ID):
 			w.Backend.Instances = max(n.Backend.Instances, w.Backend.Instances)
 		case w.Backend != nil && w.Backend.Instances > 0:

@@ -50,10 +50,12 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 	if err := digestSources(&app); err != nil {
 		return topology.Topology{}, err
 	}
-	for _, of := range [][]config.AppService{app.Services, app.Workers} {
-		for i, s := range of {
-			of[i].SecretsVersion = e.pins[secretsVersion(s.Name)]
-		}
+	err := app.Each(func(s *config.AppService) error {
+		s.SecretsVersion = e.pins[secretsVersion(s.Name)]
+		return nil
+	})
+	if err != nil {
+		return topology.Topology{}, err
 	}
 	return levels.Build(app, level, now)
 }

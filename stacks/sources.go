@@ -158,7 +158,6 @@ func digestFile(h hash.Hash, dir fs.FS, p string, d fs.DirEntry) error {
 // digestSources fills in what releases are named by: the digest of the sources
 // of each service, and of the static files.
 func digestSources(app *config.App) error {
-	app.Services, app.Workers = slices.Clone(app.Services), slices.Clone(app.Workers)
 	var skip []string
 	if app.Static != nil && app.Static.Dir != "" {
 		s := *app.Static
@@ -169,20 +168,15 @@ func digestSources(app *config.App) error {
 		s.Release, app.Static = d, &s
 		skip = append(skip, s.Dir)
 	}
-	for _, of := range [][]config.AppService{app.Services, app.Workers} {
-		for i := range of {
-			s := &of[i]
-			if s.Dir == "" {
-				continue
-			}
-			d, err := DigestSources(s.Dir, skip)
-			if err != nil {
-				return &Error{What: "the sources of " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
-			}
-			s.Release = d
+	return app.Each(func(s *config.AppService) (err error) {
+		if s.Dir == "" {
+			return nil
 		}
-	}
-	return nil
+		if s.Release, err = DigestSources(s.Dir, skip); err != nil {
+			return &Error{What: "the sources of " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
+		}
+		return nil
+	})
 }
 
 // pathError names the directory where an error would only name a path in it.

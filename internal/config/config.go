@@ -21,6 +21,7 @@ type File struct {
 	Sessions     bool                   `yaml:"sessions" jsonschema_description:"true: a session store that speaks Redis's protocol stands at SESSION_URL."`
 	Queue        bool                   `yaml:"queue" jsonschema_description:"true: a queue that speaks Redis's protocol stands at QUEUE_URL; what it took is on the disk. The target local only."`
 	Workers      map[string]Worker      `yaml:"workers" jsonschema_description:"What takes jobs from the queue, by name: at home, beside it. The target local only."`
+	Schedule     map[string]Job         `yaml:"schedule" jsonschema_description:"What runs at times, once, at home, by name. The target local only."`
 	Domain       string                 `yaml:"domain" jsonschema_description:"The application's name in the DNS, in a zone of its own: app.example.com. The target aws needs it."`
 	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
 	Routing      string                 `yaml:"routing" jsonschema:"enum=latency,enum=geographic,enum=weighted,enum=failover" jsonschema_description:"Whom the application's name leads to which region, from level 3 on: the nearest, their own, by weights, or home as long as it answers. Default: latency. The target local only: on AWS a CDN answers everywhere."`
@@ -57,6 +58,16 @@ type Worker struct {
 	Env         map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
 	Secrets     []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the worker."`
 	StopTimeout int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL: how long the job in hand may take. Default: 10."`
+}
+
+// Job is a command that runs to its end at times. It gets what services get, but PORT.
+type Job struct {
+	At          string            `yaml:"at" jsonschema:"required" jsonschema_description:"When: cron's five fields (minute, hour, day of the month, month, day of the week), UTC. A time that comes while it still runs passes."`
+	Command     Command           `yaml:"command" jsonschema_description:"What this machine runs, to its end."`
+	Dir         string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
+	Env         map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
+	Secrets     []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the job."`
+	StopTimeout int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL, when a release or 'down' comes while it runs. Default: 10."`
 }
 
 // Gateway is what requests for a service are kept to. What is 0 is not limited.
@@ -117,6 +128,7 @@ type App struct {
 	Sessions bool
 	Queue    bool
 	Workers  []AppService // with no more of a service than a worker has
+	Schedule []AppService // with no more than a job has
 	Regions  []string
 	Routing  string
 	Weights  map[string]int
@@ -127,10 +139,11 @@ type App struct {
 	Maintenance
 }
 
-// AppService is a service or a worker with its defaults, and the digest of its sources.
+// AppService is a service, a worker or a job with its defaults, and the digest of its sources.
 type AppService struct {
 	Name string
 	Service
+	At      string // of a job
 	Release string
 	// SecretsVersion changes when the value of a secret does.
 	SecretsVersion string
@@ -214,6 +227,11 @@ func (f File) App(env string) (App, error) {
 		a.Workers = append(a.Workers, AppService{Name: n, Service: Service{Command: w.Command, Image: w.Image, Dir: w.Dir, Instances: or(w.Instances, 1), Env: w.Env,
 			Secrets: w.Secrets, StopTimeout: or(w.StopTimeout, DefaultStopTimeout), Database: DatabaseShared}})
 	}
+	for _, n := range slices.Sorted(maps.Keys(f.Schedule)) {
+		j := f.Schedule[n]
+		a.Schedule = append(a.Schedule, AppService{Name: n, At: j.At, Service: Service{Command: j.Command, Dir: j.Dir, Instances: 1, Env: j.Env,
+			Secrets: j.Secrets, StopTimeout: or(j.StopTimeout, DefaultStopTimeout), Database: DatabaseShared}})
+	}
 	return a, nil
 }
 
@@ -228,8 +246,21 @@ func (a App) At(level int) App {
 	return a
 }
 
-// Runs are all that the application runs: services and workers.
-func (a App) Runs() []AppService { return slices.Concat(a.Services, a.Workers) }
+// Runs are all that the application runs: services, workers and jobs.
+func (a App) Runs() []AppService { return slices.Concat(a.Services, a.Workers, a.Schedule) }
+
+// Each lets f change all that the application runs, which is its own from then on.
+func (a *App) Each(f func(*AppService) error) error {
+	for _, of := range []*[]AppService{&a.Services, &a.Workers, &a.Schedule} {
+		*of = slices.Clone(*of)
+		for i := range *of {
+			if err := f(&(*of)[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // Fit checks that the application has what its target needs, and drops what only
 // another target does, so that a change of it is no change here.
@@ -239,6 +270,9 @@ func (a *App) Fit() error {
 	}
 	if a.Target == AWS && a.Queue {
 		return &Problem{Key: "queue", What: "is for the target local: there are no queue and no workers on AWS yet", Hint: "take it and the workers out, or say target: local"}
+	}
+	if a.Target == AWS && len(a.Schedule) > 0 {
+		return &Problem{Key: "schedule", What: "is for the target local: nothing runs at times on AWS yet", Hint: "take it out, or say target: local"}
 	}
 	a.Services, a.Workers = slices.Clone(a.Services), slices.Clone(a.Workers)
 	for i := range a.Workers {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/adhocore/gronx"
 )
 
 var (
@@ -61,12 +63,28 @@ func (p *parser) validate(f File) {
 	if len(f.Workers) > 0 && !f.Queue {
 		p.at("workers", "there is no queue to take jobs from", "add: queue: true")
 	}
+	taken := map[string]string{}
+	for name := range f.Services {
+		taken[name] = "service"
+	}
+	unique := func(key, name, what string) {
+		if other, is := taken[name]; is {
+			p.at(key, fmt.Sprintf("%q is the name of a %s, too", name, other), "call the "+what+" by what it does")
+		}
+		taken[name] = what
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.Workers)) {
 		w := f.Workers[name]
-		if _, taken := f.Services[name]; taken {
-			p.at("workers."+name, fmt.Sprintf("%q is the name of a service, too", name), "call the worker by what it does")
-		}
+		unique("workers."+name, name, "worker")
 		p.runs("workers."+name, name, Service{Command: w.Command, Image: w.Image, Instances: w.Instances, Env: w.Env, Secrets: w.Secrets, StopTimeout: w.StopTimeout})
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Schedule)) {
+		j := f.Schedule[name]
+		unique("schedule."+name, name, "job")
+		if fields := len(strings.Fields(j.At)); fields != 5 && !strings.HasPrefix(j.At, "@") || !gronx.IsValid(j.At) {
+			p.at("schedule."+name+".at", fmt.Sprintf("%q is no time of cron's", j.At), "write minute, hour, day of the month, month and day of the week, UTC: '30 3 * * *' is half past three every day")
+		}
+		p.runs("schedule."+name, name, Service{Command: j.Command, Env: j.Env, Secrets: j.Secrets, StopTimeout: j.StopTimeout})
 	}
 	if f.Domain != "" && !domainForm.MatchString(f.Domain) {
 		p.at("domain", fmt.Sprintf("%q is not a name in the DNS", f.Domain), "write it like app.example.com, in lower case")

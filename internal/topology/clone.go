@@ -17,6 +17,7 @@ func (n Node) clone() Node {
 	}
 	n.Backend = n.Backend.clone()
 	n.Worker = n.Worker.clone()
+	n.Job = n.Job.clone()
 	if n.LoadBalancer != nil {
 		lb := LoadBalancerSpec{Rules: slices.Clone(n.LoadBalancer.Rules)}
 		for i := range lb.Rules {

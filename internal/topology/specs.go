@@ -49,8 +49,8 @@ type Maintenance struct {
 	RetryAfter int    `json:"retryAfter"`     // seconds, sent as Retry-After
 }
 
-// BackendSpec is a pool of instances of one service, or of one worker, which has no
-// colour, migration, routes, calls and health path.
+// BackendSpec is a pool of instances of one service; or of one worker, or a job, which
+// have no colour, migration, routes, calls and health path.
 type BackendSpec struct {
 	Service   string            `json:"service"`
 	Command   []string          `json:"command"`           // empty: the image's own
@@ -65,6 +65,7 @@ type BackendSpec struct {
 	Routes    []string          `json:"routes,omitempty"`  // of a single node: the paths that lead to it, whoever else they lead to
 	Calls     []string          `json:"calls,omitempty"`   // the services that it may call
 	Called    bool              `json:"called,omitempty"`  // other services may call it
+	At        string            `json:"at,omitempty"`      // when a job runs: cron's five fields, UTC
 	Env       map[string]string `json:"env,omitempty"`     // the application's own settings, no secrets
 	Secrets   []string          `json:"secrets,omitempty"` // names of settings whose values are kept encrypted in the record
 	// SecretsVersion stands for those values: it changes when one does.

@@ -25,6 +25,7 @@ const (
 	Sessions     Kind = "sessions"      // a store of sessions that speaks Redis's protocol; holds data
 	Queue        Kind = "queue"         // a queue of jobs that speaks Redis's protocol; holds data
 	Worker       Kind = "worker"        // instances of what takes jobs from the queue; nobody calls them
+	Job          Kind = "job"           // a command that runs to its end at times, once
 	Cache        Kind = "cache"         // an in-memory cache that speaks Redis's protocol; may be lost at any time
 	CDN          Kind = "cdn"           // edges near the users that keep what may be kept
 	DNS          Kind = "dns"           // the application's name, and whom it leads where
@@ -82,6 +83,7 @@ type Node struct {
 	Sessions     *StoreSpec        `json:"sessions,omitempty"`
 	Queue        *StoreSpec        `json:"queue,omitempty"`
 	Worker       *BackendSpec      `json:"worker,omitempty"`
+	Job          *BackendSpec      `json:"job,omitempty"`
 	Cache        *CacheSpec        `json:"cache,omitempty"`
 	CDN          *CDNSpec          `json:"cdn,omitempty"`
 	DNS          *DNSSpec          `json:"dns,omitempty"`
@@ -101,8 +103,8 @@ func (n Node) HoldsData() bool {
 // store is the part of a node that is a store of files, of sessions or of jobs.
 func (n Node) store() *StoreSpec { return cmp.Or(n.Files, n.Sessions, n.Queue) }
 
-// Runs is the application's own that runs there: a backend or a worker; else nil.
-func (n Node) Runs() *BackendSpec { return cmp.Or(n.Backend, n.Worker) }
+// Runs is the application's own that runs there: a backend, a worker or a job; else nil.
+func (n Node) Runs() *BackendSpec { return cmp.Or(n.Backend, n.Worker, n.Job) }
 
 // Replica reports whether the node is a database that follows another.
 func (n Node) Replica() bool { return n.Database != nil && n.Database.Of != "" }

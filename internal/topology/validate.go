@@ -98,7 +98,7 @@ func (n Node) Faces() bool {
 func (n Node) validate() []error {
 	specs := map[Kind]bool{
 		Entry: n.Entry != nil, LoadBalancer: n.LoadBalancer != nil, Backend: n.Backend != nil, Static: n.Static != nil,
-		Database: n.Database != nil, Files: n.Files != nil, Sessions: n.Sessions != nil, Queue: n.Queue != nil, Worker: n.Worker != nil,
+		Database: n.Database != nil, Files: n.Files != nil, Sessions: n.Sessions != nil, Queue: n.Queue != nil, Worker: n.Worker != nil, Job: n.Job != nil,
 		Cache: n.Cache != nil, CDN: n.CDN != nil, DNS: n.DNS != nil,
 	}
 	var errs []error
@@ -115,6 +115,9 @@ func (n Node) validate() []error {
 	}
 	if n.Faces() != (n.Exposure == Public) {
 		errs = append(errs, fmt.Errorf("node %q is %s: entries, load balancers, the CDN and the name are public and nothing else is", n.ID, n.Exposure))
+	}
+	if j := n.Job; j != nil && (j.At == "" || len(j.Command) == 0) {
+		errs = append(errs, fmt.Errorf("node %q needs a command and a time", n.ID))
 	}
 	if w := n.Worker; w != nil && (w.Instances < 1 || len(w.Command) == 0 && w.Image == "") {
 		errs = append(errs, fmt.Errorf("node %q needs a command or an image, and one instance at least", n.ID))

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -56,7 +57,7 @@ func StatusText(w io.Writer, st plan.Status, s Style, now time.Time) {
 func component(c plan.Component, s Style, now time.Time) []string {
 	state := c.State
 	switch {
-	case c.State == "running" && c.Healthy:
+	case c.Healthy && (c.State == "running" || c.State == "waiting"):
 		state = s.Good(state)
 	case c.State == "running":
 		state = s.Warn("not healthy")
@@ -70,7 +71,7 @@ func component(c plan.Component, s Style, now time.Time) []string {
 	if c.Since != nil {
 		since = Duration(now.Sub(*c.Since).Truncate(time.Second)) + " ago"
 	}
-	row := []string{"  " + c.Name, c.Kind, state, c.Address, pid, fmt.Sprint(c.Restarts), since}
+	row := []string{"  " + c.Name, c.Kind, state, cmp.Or(c.Address, "-"), pid, fmt.Sprint(c.Restarts), since}
 	if c.Detail != "" {
 		row[len(row)-1] += "  " + s.Faint(strings.TrimSpace(c.Detail))
 	}

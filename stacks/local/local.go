@@ -315,7 +315,7 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
 		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Queue, topology.Cache, topology.Static, topology.Backend,
-			topology.Worker, topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
+			topology.Worker, topology.Job, topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
 			for _, n := range ofKind(t, kind) {
 				if err := p.node(n); err != nil {
 					return fmt.Errorf("%s: %w", n.ID, err)

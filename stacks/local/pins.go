@@ -77,9 +77,12 @@ func componentsOf(n topology.Node) []string {
 	return names
 }
 
-// workersOf are the names of a worker's instances, which listen nowhere.
+// workersOf are the names of a worker's instances, or a job's, which listen nowhere.
 func workersOf(n topology.Node) []string {
 	var names []string
+	if n.Job != nil {
+		names = append(names, n.ID)
+	}
 	if n.Worker != nil {
 		for i := range n.Worker.Instances {
 			names = append(names, instance(n.ID, i+1))

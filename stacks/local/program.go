@@ -42,6 +42,8 @@ func (p *program) node(n topology.Node) error {
 		return p.keptRedis(typeQueue, n, c)
 	case topology.Worker:
 		return p.worker(n, c)
+	case topology.Job:
+		return p.job(n, c)
 	case topology.Cache:
 		return p.cache(n, c)
 	case topology.Static:

@@ -79,7 +79,7 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putFileStore(ctx, r)
 	case typeStandbys:
 		return out, p.l.putStandbys(ctx, r)
-	case typeWorker:
+	case typeWorker, typeJob:
 		return out, p.l.putWorker(ctx, r)
 	case typeSessionStore, typeQueue:
 		return out, p.l.putKeptRedis(ctx, r)

@@ -17,6 +17,7 @@ const (
 	typeSessionStore  = "local:index:SessionStore"  // the Redis or Valkey server on them
 	typeQueue         = "local:index:Queue"         // the same, of a queue
 	typeWorker        = "local:index:Worker"        // one process of a worker
+	typeJob           = "local:index:Job"           // a command that runs at times
 	typeTask          = "local:index:Task"          // a command that runs to its end
 	typeInstance      = "local:index:Instance"      // one process of a backend
 	typeStatic        = "local:index:StaticServer"
@@ -73,6 +74,10 @@ var Table = plan.Table{
 	typeWorker: {
 		Required: []string{"node", "command", "dir", "env", "stopTimeout", "release"},
 		State:    []string{running, stopped}, Create: stays, Update: stays, Delete: 50 * time.Millisecond, Source: "it must have run that long",
+	},
+	typeJob: {
+		Required: []string{"node", "command", "dir", "env", "stopTimeout", "release", "at"},
+		State:    []string{running, stopped}, Create: 10 * time.Millisecond, Update: 10 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
 	},
 	typeTask: {
 		Required: []string{"node", "command", "dir", "env", "release"}, Optional: []string{"timeout"},

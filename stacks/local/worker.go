@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -15,19 +16,28 @@ import (
 // worker is a process an instance, started once the migrations of its release have run. Its
 // predecessor has ended by then: the queue waits.
 func (p *program) worker(n topology.Node, c pulumi.Resource) error {
-	w, after := n.Worker, append(p.behind(n.ID), p.tasks...)
-	for i := range w.Instances {
-		name := instance(n.ID, i+1)
-		in, err := p.resource(typeWorker, name, pulumi.Map{
-			"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(w.Command), "dir": pulumi.String(w.Dir), "env": p.environment(n, 0),
-			"release": pulumi.String(w.Release), "stopTimeout": pulumi.Int(w.StopTimeout),
-		}, c, after)
-		if err != nil {
+	for i := range n.Worker.Instances {
+		if err := p.runs(typeWorker, instance(n.ID, i+1), n, c, nil); err != nil {
 			return err
 		}
-		p.made[n.ID] = append(p.made[n.ID], in)
 	}
 	return nil
+}
+
+// job is a command that the agent runs at its times.
+func (p *program) job(n topology.Node, c pulumi.Resource) error {
+	return p.runs(typeJob, n.ID, n, c, pulumi.Map{"at": pulumi.String(n.Job.At)})
+}
+
+func (p *program) runs(typ, name string, n topology.Node, c pulumi.Resource, more pulumi.Map) error {
+	in := pulumi.Map{
+		"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(n.Runs().Command), "dir": pulumi.String(n.Runs().Dir), "env": p.environment(n, 0),
+		"release": pulumi.String(n.Runs().Release), "stopTimeout": pulumi.Int(n.Runs().StopTimeout),
+	}
+	maps.Copy(in, more)
+	r, err := p.resource(typ, name, in, c, append(p.behind(n.ID), p.tasks...))
+	p.made[n.ID] = append(p.made[n.ID], r)
+	return err
 }
 
 // stays is how long a worker must have run to count as one that works: it listens nowhere,
@@ -39,7 +49,11 @@ func (l *Local) putWorker(ctx context.Context, r engine.Request) error {
 	if err != nil {
 		return err
 	}
-	p.Kind, p.Health.Stays = "worker", stays
+	if at := r.Inputs["at"]; at.IsString() {
+		p.Kind, p.At = "job", at.StringValue()
+	} else {
+		p.Kind, p.Health.Stays = "worker", stays
+	}
 	p.StartTimeout, p.StopTimeout, p.Stop = time.Minute, seconds(r.Inputs["stopTimeout"]), "TERM"
 	c, err := l.running(ctx)
 	if err != nil {

@@ -91,7 +91,7 @@ func (t *Target) URL(top topology.Topology, _ map[string]string) string {
 func (t *Target) Program(top topology.Topology, _ map[string]string) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		made := map[string][]pulumi.Resource{}
-		order := []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Queue, topology.Static, topology.Backend, topology.Worker, topology.LoadBalancer, topology.Entry}
+		order := []topology.Kind{topology.Database, topology.Files, topology.Sessions, topology.Queue, topology.Static, topology.Backend, topology.Worker, topology.Job, topology.LoadBalancer, topology.Entry}
 		for _, kind := range order {
 			for _, n := range top.OfKind(kind) {
 				var after []pulumi.Resource

@@ -44,6 +44,10 @@ func supervise(d Dirs, p Process, adopt ident, patient bool) *supervised {
 		done: make(chan struct{}), ready: make(chan struct{})}
 	go func() {
 		defer close(s.done)
+		if p.At != "" {
+			s.scheduled(ctx, letCtx, adopt)
+			return
+		}
 		s.loop(ctx, letCtx, adopt, patient)
 	}()
 	return s
@@ -164,13 +168,13 @@ func (s *supervised) run(ctx, let context.Context, exited <-chan error, becomeRe
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	unhealthy := make(chan error, 1)
-	if !s.spec.Once {
+	if !s.spec.Once && s.spec.At == "" {
 		go s.watchHealth(watch, becomeReady, unhealthy)
 	}
 	select {
 	case err := <-exited:
 		s.forget()
-		if s.spec.Once && err == nil {
+		if err == nil && (s.spec.Once || s.spec.At != "") {
 			return nil
 		}
 		return errors.New(exitText(err))

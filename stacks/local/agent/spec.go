@@ -28,7 +28,7 @@ import (
 type Process struct {
 	Name string   `json:"name"` // web-use1-g1-1
 	Node string   `json:"node"` // web-use1-g1
-	Kind string   `json:"kind"` // backend, database, store, task
+	Kind string   `json:"kind"` // backend, worker, job, database, store, task
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"` // KEY=VALUE, complete
 	Dir  string   `json:"dir"`
@@ -44,6 +44,8 @@ type Process struct {
 	Stop         string        `json:"stop"`         // TERM or INT: what asks it to end
 	// Once: it runs to its end, which must be a success, and is not started again.
 	Once bool `json:"once,omitempty"`
+	// At: it runs to its end at these times (cron's five fields, UTC), never twice at once.
+	At string `json:"at,omitempty"`
 }
 
 // User is an account of the machine.
@@ -153,7 +155,8 @@ const (
 	Restarting = "restarting" // it ended by itself, and is started again after a pause
 	Stopped    = "stopped"
 	Failed     = "failed"
-	Done       = "done" // of a process that runs once
+	Done       = "done"    // of a process that runs once
+	Waiting    = "waiting" // for the next of the times at which it runs
 )
 
 // Component is how one process or edge stands.
