@@ -32,7 +32,10 @@ func TestSchedule(t *testing.T) {
 		b, _ := os.ReadFile(said) // nothing has been said yet
 		return strings.Fields(string(b))
 	}
-	settles(t, "it waits for its time", func() bool { c := state(); return c.Healthy && strings.Contains(c.Detail, "it has not run yet; next at") })
+	settles(t, "it waits for its time", func() bool {
+		c := state()
+		return c.Healthy && strings.Contains(c.Detail, "it has not run yet; next at")
+	})
 	settles(t, "the first run has ended", func() bool { return strings.Contains(state().Detail, "ran at") })
 	if got := strings.Join(lines(), " "); got != "begin end" {
 		t.Errorf("a run that was longer than the time between two said %q", got)
