@@ -37,6 +37,10 @@ const (
 	present  = "present"
 )
 
+// stays is how long a worker must have run to count as one that works: it listens nowhere,
+// so that nothing can be asked of it.
+const stays = time.Second
+
 // Table is what planning, guarding and rehearsing must know of the types.
 var Table = plan.Table{
 	typeDataDirectory: {

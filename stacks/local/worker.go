@@ -40,10 +40,6 @@ func (p *program) runs(typ, name string, n topology.Node, c pulumi.Resource, mor
 	return err
 }
 
-// stays is how long a worker must have run to count as one that works: it listens nowhere,
-// so that nothing can be asked of it.
-const stays = time.Second
-
 func (l *Local) putWorker(ctx context.Context, r engine.Request) error {
 	p, err := process(r)
 	if err != nil {
