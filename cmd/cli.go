@@ -44,6 +44,10 @@ func (c *cli) app() (config.App, error) {
 	a, err := c.read()
 	if c.aside != "" { // beside the one of that name
 		a.Env, a.Port = a.Env+c.aside, 0
+		if a.Database != nil { // the arbiter would look after the one of that name
+			d := *a.Database
+			d.Failover, a.Database = "", &d
+		}
 	}
 	return a, err
 }

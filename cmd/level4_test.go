@@ -229,3 +229,59 @@ func TestSynchronousReplicationLosesNothing(t *testing.T) {
 		t.Errorf("the new leader waits for the old one: %+v", u)
 	}
 }
+
+// With one arbiter that may, a leader that cannot be started is replaced without anybody
+// being asked, one that crashes is not, and nothing is left to do afterwards.
+func TestFailoverByItself(t *testing.T) {
+	w := newWorld(t)
+	w.project(strings.Replace(atlantic, "size: small", "size: small, replication: sync, failover: automatic", 1))
+	w.write("public/index.html", "<h1>hello</h1>")
+	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
+	near := at(t, url, "127.0.1.2")
+	decides := component(w.status(), "arbiter").PID
+	if decides == 0 {
+		t.Fatal("nobody decides")
+	}
+	leader := component(w.status(), "db-use1-g1").PID
+	if err := syscall.Kill(-leader, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a leader that crashed leads again", func() bool {
+		c := component(w.status(), "db-use1-g1")
+		return c.Healthy && c.PID != leader
+	})
+
+	l := startWriting(url, near)
+	eventually(t, "writes are taken in both regions", func() bool { return l.writes(2, 400*time.Millisecond) })
+	leader = component(w.status(), "db-use1-g1").PID
+	data := w.home + "/environments/shop/dev/local/data/db-use1-g1-data"
+	if err := os.Rename(data+"/global/pg_control", data+"/pg_control.gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(-leader, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	died := time.Now()
+	eventually(t, "the leader is seen to be dead", func() bool { return !component(w.status(), "db-use1-g1").Healthy })
+	eventually(t, "another leads, and both regions write to it", func() bool {
+		return time.Since(died) > time.Second && l.writes(2, 400*time.Millisecond)
+	})
+	t.Logf("writes were taken again %.1f s after the leader died", time.Since(died).Seconds())
+	l.stop()
+	l.reads, l.longest = nil, time.Minute // a region whose own database is dead does not read until another leads
+	l.check(t, w, url)
+	eventually(t, "the old leader follows", func() bool {
+		return component(w.status(), "db-use1-g1").Detail == "has all that its leader has" && w.status().State == "up"
+	})
+	if p := w.plan(); !p.Empty() {
+		t.Errorf("afterwards 'up' would change %v", p.Changes())
+	}
+	if now := component(w.status(), "arbiter").PID; now != decides {
+		t.Errorf("who decided was %d, and is %d", decides, now)
+	}
+	if r := w.must(0, "history"); !strings.Contains(r.out, "failover") {
+		t.Errorf("the history does not tell of it: %s", r)
+	}
+	w.must(0, "down", "--delete-data", "--confirm", "dev", "--yes")
+	w.gone()
+}

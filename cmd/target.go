@@ -91,7 +91,11 @@ func here(home stacks.Home, a config.App) (localTarget, error) {
 		return nil, err
 	}
 	root := home.Root(a.Name, a.Env)
-	return newLocal(local.Config{Root: root, Agent: []string{exe, "agent", root}, Build: build(exe), Example: app.Public(), Domain: a.Domain})
+	arbiter := []string{exe, "failover", "--automatic", "--home", string(home), "--env", a.Env}
+	if a.File != "" {
+		arbiter = append(arbiter, "--file", a.File)
+	}
+	return newLocal(local.Config{Root: root, Agent: []string{exe, "agent", root}, Arbiter: arbiter, Build: build(exe), Example: app.Public(), Domain: a.Domain})
 }
 
 // passphrase is what opens the environment's secrets: a passphrase, or a key that seals

@@ -27,18 +27,19 @@ import (
 // writing is a load that counts with writes being refused for a while: it remembers
 // which were acknowledged, and when which were not.
 type writing struct {
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	mu     sync.Mutex
-	acked  map[int64]bool
-	ok     map[string][]time.Time // by address
-	failed map[string][]time.Time // writes
-	reads  []string               // reads that failed
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	acked   map[int64]bool
+	ok      map[string][]time.Time // by address
+	failed  map[string][]time.Time // writes
+	reads   []string               // reads that failed
+	longest time.Duration          // that may pass without a write
 }
 
 func startWriting(urls ...string) *writing {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &writing{cancel: cancel, acked: map[int64]bool{}, ok: map[string][]time.Time{}, failed: map[string][]time.Time{}}
+	l := &writing{cancel: cancel, acked: map[int64]bool{}, ok: map[string][]time.Time{}, failed: map[string][]time.Time{}, longest: 15 * time.Second}
 	for _, url := range urls {
 		c := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 64}}
 		for _, do := range []func(){func() { l.write(c, url) }, func() { l.read(c, url) }} {
@@ -136,7 +137,7 @@ func (l *writing) check(t testing.TB, w *world, url string) {
 	}
 	for url, ok := range l.ok {
 		t.Logf("%s: %d writes taken, %d refused, %d ms without one at the longest", url, len(ok), len(l.failed[url]), longest(ok).Milliseconds())
-		if longest(ok) > 15*time.Second {
+		if longest(ok) > l.longest {
 			t.Errorf("no write was taken for %s", longest(ok))
 		}
 	}

@@ -49,14 +49,14 @@ func lead(t *topology.Topology, old, leader string) {
 			group = append(group, n.ID)
 		}
 	}
-	standby, sync := was.Database.Standby, was.Database.Sync
+	leads := *was.Database
 	for _, n := range t.Clone().Nodes {
 		switch {
 		case n.ID == leader:
-			n.Database.Of, n.Database.Standby, n.Database.Sync = "", standby, sync
+			n.Database.Of, n.Database.Standby, n.Database.Sync, n.Database.Automatic = "", leads.Standby, leads.Sync, leads.Automatic
 			t.Put(n, nil)
 		case slices.Contains(group, n.ID):
-			n.Database.Of, n.Database.Standby, n.Database.Sync, n.Database.Stopped, n.Database.Fenced = leader, false, false, false, false
+			n.Database = &topology.DatabaseSpec{Engine: n.Database.Engine, Size: n.Database.Size, Service: n.Database.Service, Of: leader}
 			t.Put(n, []string{leader})
 		case n.Runs() != nil && slices.ContainsFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) }):
 			behind := slices.DeleteFunc(t.Behind(n.ID), func(id string) bool { return slices.Contains(group, id) })

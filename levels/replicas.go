@@ -30,7 +30,7 @@ func replicas() Level {
 		Decisions: []Decision{
 			{"Which reads may be behind?", "Lists, searches and other people's pages. Whoever has just written reads from the leader for a moment."},
 			{"Does a write wait for a replica?", "Not by default. With 'database.replication: sync' a write is acknowledged once a replica has it on its disk too: it costs a round trip, and while no replica runs, writes wait. Where no acknowledged write may ever be lost, it is worth it."},
-			{"Who decides on a failover?", "A person, with one command, when two regions merely cannot see each other. One arbiter where there is exactly one, as on a single machine."},
+			{"Who decides on a failover?", "A person, with one command, when two regions merely cannot see each other. Where there is exactly one that can tell, as on a single machine, it may: 'database.failover: automatic'."},
 			{"How is a second leader prevented?", "The old one is fenced before the new one is promoted: it refuses writes even if it comes back by itself, and rejoins as a replica from a fresh copy."},
 			{"When is it time for level 5?", "When teams wait for each other's releases, or one part of the data outgrows the rest."},
 		},
@@ -39,6 +39,7 @@ func replicas() Level {
 			{"the lead moves without loss", "there and back under load: 485 acknowledged writes, 0 lost, no read failed, at most 1.0 s without a write", measure("TestFailoverUnderLoad")},
 			{"a leader that waits for its replica loses nothing, however it dies", "with database.replication: sync, killed under load: 210 acknowledged writes, 0 lost; a write waits for the replica, 77.0 ms at the median instead of 2.5", measure("TestSynchronousReplicationLosesNothing")},
 			{"a dead leader is replaced", "by one command that says what may be lost; nothing was, of what the replica had", measure("TestFailoverFromADeadLeader")},
+			{"and by itself, where that was asked for", "with database.failover: automatic, writes are taken again 13.1 s after the leader died for good, ten of them patience; 0 of 38 acknowledged writes lost with sync", measure("TestFailoverByItself")},
 			{"no downtime on the way there and back", "24,882 requests and 9,264 acknowledged writes from two regions, 0 failed, 0 lost", measure("TestLevel4IsReachedAndLeftUnderLoad")},
 		},
 		Targets: []string{"local", "aws"},
@@ -72,6 +73,7 @@ func (b *builder) replicas() {
 			b.add(r.Name, name, topology.Node{Kind: topology.Database, Database: &spec}, leader.ID)
 		}
 		leader.Database.Sync = b.app.Database.Replication == config.ReplicationSync && len(b.Regions) > 1
+		leader.Database.Automatic = b.app.Database.Failover == config.FailoverAutomatic && len(b.Regions) > 1
 		b.Put(leader, b.Behind(leader.ID))
 	}
 }

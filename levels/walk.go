@@ -133,7 +133,7 @@ func same(a, b topology.Node) bool {
 	a.Disarmed, b.Disarmed = false, false
 	if a.Database != nil && b.Database != nil {
 		d := *a.Database
-		d.Standby, d.Sync = b.Database.Standby, b.Database.Sync
+		d.Standby, d.Sync, d.Automatic = b.Database.Standby, b.Database.Sync, b.Database.Automatic
 		a.Database = &d
 	}
 	return a.Equal(b)

@@ -90,6 +90,7 @@ type Database struct {
 	Size   string `yaml:"size" jsonschema:"enum=small,enum=medium,enum=large" jsonschema_description:"How much it may use. Default: small."`
 	// Replication is empty where nobody asked for anything else than the default.
 	Replication string `yaml:"replication" jsonschema:"enum=async,enum=sync" jsonschema_description:"From level 4 on, with two regions or more. sync: a write is acknowledged once a replica has it on its disk too, a round trip later; while no replica runs, writes wait. The target local only. Default: async."`
+	Failover    string `yaml:"failover" jsonschema:"enum=manual,enum=automatic" jsonschema_description:"From level 4 on, with two regions or more. automatic: a leader that has not answered for ten seconds is replaced by a replica, without anybody being asked. The target local only: where regions merely cannot see each other, a person decides. Default: manual."`
 }
 
 // Maintenance is how downtime is arranged.
@@ -169,6 +170,7 @@ const (
 	DatabaseShared      = "shared"
 	DatabaseOwn         = "own"
 	ReplicationSync     = "sync"
+	FailoverAutomatic   = "automatic"
 	DefaultRegion       = "us-east-1"
 	DefaultHealth       = "/"
 	DefaultStartTimeout = 60
@@ -201,6 +203,9 @@ func (f File) App(env string) (App, error) {
 		d.Engine, d.Size = or(d.Engine, "postgres"), or(d.Size, "small")
 		if d.Replication == "async" {
 			d.Replication = ""
+		}
+		if d.Failover == "manual" {
+			d.Failover = ""
 		}
 		a.Database = &d
 	}
@@ -267,6 +272,9 @@ func (a *App) Each(f func(*AppService) error) error {
 func (a *App) Fit() error {
 	if a.Target == AWS && a.Database != nil && a.Database.Replication == ReplicationSync {
 		return &Problem{Key: "database.replication", What: "is for the target local: RDS copies to other regions after it has acknowledged", Hint: "take it out, or say target: local"}
+	}
+	if a.Target == AWS && a.Database != nil && a.Database.Failover == FailoverAutomatic {
+		return &Problem{Key: "database.failover", What: "is for the target local: on AWS regions may merely not see each other, and a person decides", Hint: "take it out, or say target: local"}
 	}
 	if a.Target == AWS && a.Queue {
 		return &Problem{Key: "queue", What: "is for the target local: there are no queue and no workers on AWS yet", Hint: "take it and the workers out, or say target: local"}

@@ -102,6 +102,7 @@ func (p *parser) validate(f File) {
 	if d := f.Database; d != nil {
 		p.oneOf("database.engine", d.Engine, []string{"postgres"})
 		p.oneOf("database.replication", d.Replication, []string{"async", ReplicationSync})
+		p.oneOf("database.failover", d.Failover, []string{"manual", FailoverAutomatic})
 		p.oneOf("database.size", d.Size, []string{"small", "medium", "large"})
 	}
 	seen := map[string]bool{}

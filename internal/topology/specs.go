@@ -94,6 +94,8 @@ type DatabaseSpec struct {
 	Of string `json:"of,omitempty"`
 	// Sync: it acknowledges a write once one of those that follow it has it too.
 	Sync bool `json:"sync,omitempty"`
+	// Automatic: when it does not answer, one that follows it is to lead without being asked for.
+	Automatic bool `json:"automatic,omitempty"`
 	// Service is the one whose own database it is; empty: it is shared.
 	Service string `json:"service,omitempty"`
 	// Stopped: the data stays, nothing serves it.

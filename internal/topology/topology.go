@@ -120,7 +120,7 @@ func (n Node) Stopped() bool {
 // Stop makes a node that holds data one that nothing serves.
 func (n *Node) Stop() {
 	if n.Database != nil {
-		n.Database.Stopped, n.Database.Sync = true, false
+		n.Database.Stopped, n.Database.Sync, n.Database.Automatic = true, false, false
 	}
 	if s := n.store(); s != nil {
 		s.Stopped = true

@@ -32,7 +32,8 @@ import (
 type Config struct {
 	Root    string   // the environment's own directory
 	Agent   []string // the command that runs the agent; " --takeover" is added to replace one
-	Build   string   // names the executable that Agent starts
+	Arbiter []string // the command that replaces leaders that do not answer
+	Build   string   // names the executable that both start
 	Example fs.FS    // static files of the built-in example
 	Domain  string   // the application's name; empty: one of its own
 }
@@ -312,7 +313,7 @@ func (l *Local) Live(_ context.Context, t topology.Topology, pins Pins, _ func(s
 // Program is the Pulumi program of a topology: a file of this package a kind of node.
 func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
-		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), made: map[string][]pulumi.Resource{}}
+		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), arbiter: l.Arbiter, build: l.Build, made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
 		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Queue, topology.Cache, topology.Static, topology.Backend,
 			topology.Worker, topology.Job, topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {

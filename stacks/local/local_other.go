@@ -8,6 +8,7 @@ import "io/fs"
 type Config struct {
 	Root    string
 	Agent   []string
+	Arbiter []string
 	Build   string
 	Example fs.FS
 	Domain  string

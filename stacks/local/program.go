@@ -17,6 +17,9 @@ type program struct {
 	dirs agent.Dirs
 	// domain is the application's name.
 	domain string
+	// arbiter is the command that replaces leaders that do not answer, of a build.
+	arbiter []string
+	build   string
 	// made are the resources of each node, for those that depend on it.
 	made map[string][]pulumi.Resource
 	// tasks are the migrations.

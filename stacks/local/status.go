@@ -66,6 +66,9 @@ func (l *Local) Components(t topology.Topology, pins Pins) []plan.Component {
 			}
 		}
 	}
+	if arbitrated(t) && len(cs) > 0 {
+		add(topology.Node{ID: arbiter}, arbiter, arbiter, "")
+	}
 	slices.SortFunc(cs, func(a, b plan.Component) int { return strings.Compare(a.Name, b.Name) })
 	return cs
 }

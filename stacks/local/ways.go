@@ -102,7 +102,7 @@ func (p *program) ways() error {
 			return err
 		}
 	}
-	return nil
+	return p.arbitration()
 }
 
 // databaseEnvironment tells a backend where it writes and where it reads.

@@ -45,6 +45,8 @@ func (l *Local) putWorker(ctx context.Context, r engine.Request) error {
 	if err != nil {
 		return err
 	}
+	// What it is a release of is part of what it is.
+	p.Env = append(p.Env, "SCALE_RELEASE="+r.Inputs["release"].StringValue())
 	if at := r.Inputs["at"]; at.IsString() {
 		p.Kind, p.At = "job", at.StringValue()
 	} else {

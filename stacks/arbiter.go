@@ -1,0 +1,36 @@
+package stacks
+
+import (
+	"context"
+
+	"github.com/scale-levels/scale/internal/topology"
+)
+
+// DeadLeader is a database that leads, may be replaced without anybody being asked, and
+// does not answer, with the regions whose replicas do; "" when there is none, or when a
+// walk is unfinished and somebody has to say what becomes of it.
+func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []string, err error) {
+	if err := e.Reload(); err != nil || e.record.Walk != nil || !e.Exists() {
+		return "", nil, err
+	}
+	if err := e.target.Observe(ctx); err != nil {
+		return "", nil, err
+	}
+	t := e.record.standing()
+	healthy := map[string]bool{}
+	for _, c := range e.target.Components(t, e.pins) {
+		healthy[c.Name] = c.Healthy
+	}
+	for _, n := range t.OfKind(topology.Database) {
+		if !n.Database.Automatic || n.Replica() || n.Stopped() || healthy[n.ID] {
+			continue
+		}
+		for _, o := range t.OfKind(topology.Database) {
+			if o.Database.Of == n.ID && healthy[o.ID] {
+				regions = append(regions, o.Region)
+			}
+		}
+		return n.ID, regions, nil
+	}
+	return "", nil, nil
+}
