@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/stacks/local/agent"
 )
 
 // These tests run the real program: a binary with the marks of package fault,
@@ -87,20 +89,31 @@ func watch(dir string) (stop func(), err error) {
 }
 
 // sweep ends every process that mentions the directory, agents first, and
-// removes it.
+// removes it. The others may end in order, for a while: a database that is killed leaves
+// shared memory behind.
 func sweep(dir string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for range 20 {
+	for i := range 60 {
 		left := mentioning(dir)
 		for _, pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			sig := syscall.SIGKILL
+			if args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); i < 40 && bytes.Contains(args, []byte("/postgres\x00")) {
+				sig = syscall.SIGINT
+			}
+			_ = syscall.Kill(pid, sig)
 		}
 		if len(left) == 0 {
 			break
 		}
 		<-tick.C
 	}
+	_ = filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "postmaster.pid" {
+			agent.ForgetShared(filepath.Dir(file))
+		}
+		return nil
+	})
 	_ = os.RemoveAll(dir)
 }
 

@@ -57,7 +57,7 @@ type Component struct {
 	Name     string     `json:"name"`
 	Node     string     `json:"node"`
 	Kind     string     `json:"kind"`
-	State    string     `json:"state"` // running, starting, stopped, restarting, failed
+	State    string     `json:"state"` // running, waiting, starting, stopped, restarting, failed
 	Healthy  bool       `json:"healthy"`
 	Address  string     `json:"address,omitempty"`
 	PID      int        `json:"pid,omitempty"`

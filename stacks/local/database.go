@@ -199,6 +199,7 @@ func (l *Local) readDataDirectory(r engine.Request) resource.PropertyMap {
 
 // deleteDirectory takes a directory out of the way at once, then deletes it.
 func deleteDirectory(dir string) error {
+	agent.ForgetShared(dir)
 	trash := dir + ".trash"
 	if err := os.RemoveAll(trash); err != nil {
 		return err

@@ -191,6 +191,7 @@ func (s *supervised) run(ctx, let context.Context, exited <-chan error, becomeRe
 
 // stop ends the whole group and what escaped from it.
 func (s *supervised) stop(exited <-chan error) {
+	resume(s.id)                // one that was stopped on purpose hears nothing
 	ctx := context.Background() // an end once begun is finished
 	ended := make(chan struct{})
 	go func() { end(ctx, s.id, s.spec.Stop, s.spec.StopTimeout); close(ended) }()

@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package agent
+
+// ForgetShared does nothing here.
+func ForgetShared(string) {}
