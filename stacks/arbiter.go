@@ -7,8 +7,8 @@ import (
 )
 
 // DeadLeader is a database that leads, may be replaced without anybody being asked, and
-// does not answer, with the regions whose replicas do; "" when there is none, or when a
-// walk is unfinished and somebody has to say what becomes of it.
+// does not answer, with the regions whose replicas do, in the order of scale.yaml; "" when
+// there is none, or when a walk is unfinished and somebody has to say what becomes of it.
 func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []string, err error) {
 	if err := e.Reload(); err != nil || e.record.Walk != nil || !e.Exists() {
 		return "", nil, err
@@ -25,9 +25,11 @@ func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []
 		if !n.Database.Automatic || n.Replica() || n.Stopped() || healthy[n.ID] {
 			continue
 		}
-		for _, o := range t.OfKind(topology.Database) {
-			if o.Database.Of == n.ID && healthy[o.ID] {
-				regions = append(regions, o.Region)
+		for _, r := range t.Regions {
+			for _, o := range t.OfKind(topology.Database) {
+				if o.Region == r.Name && o.Database.Of == n.ID && healthy[o.ID] {
+					regions = append(regions, r.Name)
+				}
 			}
 		}
 		return n.ID, regions, nil

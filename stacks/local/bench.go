@@ -72,12 +72,9 @@ func (l *Local) Bench(ctx context.Context, t topology.Topology, pins Pins, load 
 		return b, err
 	}
 	b.Users = slices.Concat(found...)
-	b.WAN, b.Transactions = after.wan-before.wan, map[string]int64{}
-	for name, n := range after.transactions {
-		if n >= before.transactions[name] { // one that crashed began to count anew
-			n -= before.transactions[name]
-		}
-		b.Transactions[name] = n
+	b.Transactions = since(before.transactions, after.transactions)
+	for _, bytes := range since(before.distant, after.distant) {
+		b.WAN += bytes
 	}
 	if chart != nil {
 		p.Close()
@@ -254,8 +251,21 @@ func (l *Local) ledTo(ctx context.Context, t topology.Topology, pins Pins, regio
 
 // counters are what components count all the time.
 type counters struct {
-	wan          int64            // bytes
+	distant      map[string]int64 // bytes, by link
 	transactions map[string]int64 // by database
+}
+
+// since is by how much counters have grown. One that began anew meanwhile, as after a crash,
+// counts from there.
+func since(before, after map[string]int64) map[string]int64 {
+	grown := map[string]int64{}
+	for name, n := range after {
+		if n >= before[name] {
+			n -= before[name]
+		}
+		grown[name] = n
+	}
+	return grown
 }
 
 func (l *Local) counters(ctx context.Context, c *agent.Client, t topology.Topology, pins Pins) (n counters, err error) {
@@ -263,10 +273,7 @@ func (l *Local) counters(ctx context.Context, c *agent.Client, t topology.Topolo
 	if err != nil {
 		return n, err
 	}
-	for _, bytes := range st.Distant {
-		n.wan += bytes
-	}
-	n.transactions = map[string]int64{}
+	n.distant, n.transactions = st.Distant, map[string]int64{}
 	for _, db := range t.OfKind(topology.Database) {
 		if comp, _ := st.Component(db.ID); !comp.Healthy {
 			continue
