@@ -128,12 +128,8 @@ func absolute(a *config.App, file string) error {
 		}
 		return filepath.Join(a.Dir, p)
 	}
-	err := a.Each(func(s *config.AppService) error {
+	for s := range a.Each() {
 		s.Dir = at(s.Dir)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if a.Static != nil {
 		a.Static.Dir = at(a.Static.Dir)

@@ -104,14 +104,7 @@ func TestFailoverFromADeadLeader(t *testing.T) {
 	sign(t, url, "Ada")
 	near := at(t, url, "127.0.1.2")
 	eventually(t, "the replica has it", func() bool { return len(names(t, near)) == 1 })
-	data := w.home + "/environments/shop/dev/local/data/db-use1-g1-data"
-	if err := os.Rename(data+"/global/pg_control", data+"/pg_control.gone"); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(-component(w.status(), "db-use1-g1").PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the leader is seen to be dead", func() bool { return !component(w.status(), "db-use1-g1").Healthy })
+	w.killForGood("db-use1-g1")
 	r := w.must(0, "failover", "--to", "eu-west-1", "--yes")
 	if !strings.Contains(r.err, "db-use1-g1 does not run: what it acknowledged and db-euw1-g1 does not have is not taken along") {
 		t.Errorf("what may be lost is not said: %s", r)
@@ -209,14 +202,7 @@ func TestSynchronousReplicationLosesNothing(t *testing.T) {
 
 	l := startWriting(url, near)
 	eventually(t, "writes are taken in both regions", func() bool { return l.writes(2, 200*time.Millisecond) })
-	data := w.home + "/environments/shop/dev/local/data/db-use1-g1-data"
-	if err := os.Rename(data+"/global/pg_control", data+"/pg_control.gone"); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(-component(w.status(), "db-use1-g1").PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the leader is seen to be dead", func() bool { return !component(w.status(), "db-use1-g1").Healthy })
+	w.killForGood("db-use1-g1")
 	r := w.must(0, "failover", "--to", "eu-west-1", "--yes")
 	if !strings.Contains(r.err, "db-euw1-g1 has all that it acknowledged (database.replication: sync)") {
 		t.Errorf("that nothing is lost is not said: %s", r)
@@ -253,16 +239,8 @@ func TestFailoverByItself(t *testing.T) {
 
 	l := startWriting(url, near)
 	eventually(t, "writes are taken in both regions", func() bool { return l.writes(2, 400*time.Millisecond) })
-	leader = component(w.status(), "db-use1-g1").PID
-	data := w.home + "/environments/shop/dev/local/data/db-use1-g1-data"
-	if err := os.Rename(data+"/global/pg_control", data+"/pg_control.gone"); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(-leader, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
 	died := time.Now()
-	eventually(t, "the leader is seen to be dead", func() bool { return !component(w.status(), "db-use1-g1").Healthy })
+	w.killForGood("db-use1-g1")
 	eventually(t, "another leads, and both regions write to it", func() bool {
 		return time.Since(died) > time.Second && l.writes(2, 400*time.Millisecond)
 	})

@@ -147,6 +147,19 @@ func (l *writing) check(t testing.TB, w *world, url string) {
 	t.Logf("%d acknowledged writes, %d lost", len(l.acked), lost)
 }
 
+// killForGood kills a database that nobody can start again, and waits until that is seen.
+func (w *world) killForGood(name string) {
+	w.t.Helper()
+	data := filepath.Join(w.home, "environments/shop/dev/local/data", name+"-data")
+	if err := os.Rename(filepath.Join(data, "global/pg_control"), filepath.Join(data, "pg_control.gone")); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := syscall.Kill(-component(w.status(), name).PID, syscall.SIGKILL); err != nil {
+		w.t.Fatal(err)
+	}
+	eventually(w.t, name+" is seen to be dead", func() bool { return !component(w.status(), name).Healthy })
+}
+
 // server is the program that a component runs.
 func (w *world) server(name string) string {
 	w.t.Helper()

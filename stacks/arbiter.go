@@ -9,6 +9,8 @@ import (
 // DeadLeader is a database that leads, may be replaced without anybody being asked, and
 // does not answer, with the regions whose replicas do, in the order of scale.yaml; "" when
 // there is none, or when a walk is unfinished and somebody has to say what becomes of it.
+// Of a leader that waits for its replicas there are none until all answer: the one that
+// does not may be the only one that has a write.
 func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []string, err error) {
 	if err := e.Reload(); err != nil || e.record.Walk != nil || !e.Exists() {
 		return "", nil, err
@@ -25,12 +27,19 @@ func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []
 		if !n.Database.Automatic || n.Replica() || n.Stopped() || healthy[n.ID] {
 			continue
 		}
+		all := true
 		for _, r := range t.Regions {
 			for _, o := range t.OfKind(topology.Database) {
-				if o.Region == r.Name && o.Database.Of == n.ID && healthy[o.ID] {
+				if o.Region != r.Name || o.Database.Of != n.ID {
+					continue
+				}
+				if all = all && healthy[o.ID]; healthy[o.ID] {
 					regions = append(regions, r.Name)
 				}
 			}
+		}
+		if n.Database.Sync && !all {
+			regions = nil
 		}
 		return n.ID, regions, nil
 	}

@@ -50,12 +50,8 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 	if err := digestSources(&app); err != nil {
 		return topology.Topology{}, err
 	}
-	err := app.Each(func(s *config.AppService) error {
+	for s := range app.Each() {
 		s.SecretsVersion = e.pins[secretsVersion(s.Name)]
-		return nil
-	})
-	if err != nil {
-		return topology.Topology{}, err
 	}
 	return levels.Build(app, level, now)
 }

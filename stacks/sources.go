@@ -168,15 +168,17 @@ func digestSources(app *config.App) error {
 		s.Release, app.Static = d, &s
 		skip = append(skip, s.Dir)
 	}
-	return app.Each(func(s *config.AppService) (err error) {
+	for s := range app.Each() {
 		if s.Dir == "" {
-			return nil
+			continue
 		}
-		if s.Release, err = DigestSources(s.Dir, skip); err != nil {
+		d, err := DigestSources(s.Dir, skip)
+		if err != nil {
 			return &Error{What: "the sources of " + s.Name + " cannot be read", Err: err, Hint: "'dir' is relative to scale.yaml"}
 		}
-		return nil
-	})
+		s.Release = d
+	}
+	return nil
 }
 
 // pathError names the directory where an error would only name a path in it.

@@ -7,6 +7,7 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -52,7 +53,6 @@ type Service struct {
 // Worker is a part of the application that nobody calls. It gets what services get, but PORT.
 type Worker struct {
 	Command     Command           `yaml:"command" jsonschema_description:"What this machine runs; it gets QUEUE_URL, DATABASE_URL and the other variables of the environment."`
-	Image       string            `yaml:"image" jsonschema_description:"The container image, with a tag or digest."`
 	Dir         string            `yaml:"dir" jsonschema_description:"Working directory, relative to scale.yaml. Default: where scale.yaml is."`
 	Instances   int               `yaml:"instances" jsonschema:"minimum=1,maximum=64" jsonschema_description:"How many run side by side. Default: 1."`
 	Env         map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
@@ -229,7 +229,7 @@ func (f File) App(env string) (App, error) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Workers)) {
 		w := f.Workers[n]
-		a.Workers = append(a.Workers, AppService{Name: n, Service: Service{Command: w.Command, Image: w.Image, Dir: w.Dir, Instances: or(w.Instances, 1), Env: w.Env,
+		a.Workers = append(a.Workers, AppService{Name: n, Service: Service{Command: w.Command, Dir: w.Dir, Instances: or(w.Instances, 1), Env: w.Env,
 			Secrets: w.Secrets, StopTimeout: or(w.StopTimeout, DefaultStopTimeout), Database: DatabaseShared}})
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Schedule)) {
@@ -254,17 +254,19 @@ func (a App) At(level int) App {
 // Runs are all that the application runs: services, workers and jobs.
 func (a App) Runs() []AppService { return slices.Concat(a.Services, a.Workers, a.Schedule) }
 
-// Each lets f change all that the application runs, which is its own from then on.
-func (a *App) Each(f func(*AppService) error) error {
-	for _, of := range []*[]AppService{&a.Services, &a.Workers, &a.Schedule} {
-		*of = slices.Clone(*of)
-		for i := range *of {
-			if err := f(&(*of)[i]); err != nil {
-				return err
+// Each is all that the application runs, to be changed: it is the application's own from
+// then on.
+func (a *App) Each() iter.Seq[*AppService] {
+	return func(yield func(*AppService) bool) {
+		for _, of := range []*[]AppService{&a.Services, &a.Workers, &a.Schedule} {
+			*of = slices.Clone(*of)
+			for i := range *of {
+				if !yield(&(*of)[i]) {
+					return
+				}
 			}
 		}
 	}
-	return nil
 }
 
 // Fit checks that the application has what its target needs, and drops what only
@@ -282,14 +284,7 @@ func (a *App) Fit() error {
 	if a.Target == AWS && len(a.Schedule) > 0 {
 		return &Problem{Key: "schedule", What: "is for the target local: nothing runs at times on AWS yet", Hint: "take it out, or say target: local"}
 	}
-	a.Services, a.Workers = slices.Clone(a.Services), slices.Clone(a.Workers)
-	for i := range a.Workers {
-		w := &a.Workers[i]
-		if len(w.Command) == 0 {
-			return &Problem{Key: "workers." + w.Name + ".command", What: "is missing: this machine runs commands", Hint: "say what starts the worker, for example ./server work"}
-		}
-		w.Image = ""
-	}
+	a.Services = slices.Clone(a.Services)
 	for i := range a.Services {
 		s := &a.Services[i]
 		key := "services." + s.Name

@@ -76,7 +76,7 @@ func (p *parser) validate(f File) {
 	for _, name := range slices.Sorted(maps.Keys(f.Workers)) {
 		w := f.Workers[name]
 		unique("workers."+name, name, "worker")
-		p.runs("workers."+name, name, Service{Command: w.Command, Image: w.Image, Instances: w.Instances, Env: w.Env, Secrets: w.Secrets, StopTimeout: w.StopTimeout})
+		p.runs("workers."+name, name, Service{Command: w.Command, Instances: w.Instances, Env: w.Env, Secrets: w.Secrets, StopTimeout: w.StopTimeout})
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Schedule)) {
 		j := f.Schedule[name]

@@ -69,12 +69,15 @@ user default off
 user %s on #%x ~* &* +@all -@admin
 `
 
+// keptFor says what each is needed for.
+var keptFor = map[string]string{typeSessionStore: forSessions, typeQueue: forQueue}
+
 // synced is when what was written is on the disk: a session within a second; a job before
 // whoever put it into the queue is told that it is there.
 var synced = map[string]string{typeSessionStore: "everysec", typeQueue: "always"}
 
 func (l *Local) putKeptRedis(ctx context.Context, r engine.Request) error {
-	program, err := findRedis(forQueue)
+	program, err := findRedis(keptFor[r.Type])
 	if err != nil {
 		return err
 	}

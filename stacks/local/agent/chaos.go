@@ -80,8 +80,11 @@ func pause(i ident) {
 	}
 }
 
-// resume lets what was stopped go on.
+// resume lets what was paused go on; it looks for more than the process only if that was.
 func resume(i ident) {
+	if !paused(i.PID) {
+		return
+	}
 	for _, pid := range family(i) {
 		_ = unix.Kill(pid, unix.SIGCONT) // it has ended
 	}
@@ -127,8 +130,9 @@ func (e *edges) drop(names []string, dropped bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, n := range names {
-		if e.dropped[n] = dropped; !dropped {
-			delete(e.dropped, n)
+		delete(e.dropped, n)
+		if dropped {
+			e.dropped[n] = true
 		}
 	}
 	e.publish()

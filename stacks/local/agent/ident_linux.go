@@ -35,6 +35,12 @@ func startTime(pid int) (uint64, bool) {
 	return start, err == nil
 }
 
+// paused reports whether a process was stopped by a signal, and not ended.
+func paused(pid int) bool {
+	fields, ok := stat(pid)
+	return ok && fields[0] == "T"
+}
+
 // parents are those of all processes: field 4.
 func parents() map[int]int {
 	of := map[int]int{}

@@ -21,6 +21,15 @@ func startTime(pid int) (uint64, bool) {
 	return uint64(t.Sec)*1e6 + uint64(t.Usec), true
 }
 
+// paused reports whether a process was stopped by a signal, and not ended.
+func paused(pid int) bool {
+	k, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+	return err == nil && k.Proc.P_pid == int32(pid) && k.Proc.P_stat == suspended
+}
+
+// suspended is SSTOP of sys/proc.h.
+const suspended = 4
+
 // parents are those of all processes.
 func parents() map[int]int {
 	of := map[int]int{}

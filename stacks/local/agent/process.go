@@ -120,7 +120,7 @@ func (s *supervised) everReady() bool {
 func (s *supervised) start(ctx context.Context, adopt ident) (<-chan error, error) {
 	exited := make(chan error, 1)
 	if adopt.alive() {
-		resume(adopt) // an agent that died may have left it stopped
+		resume(adopt) // an agent that died may have left it paused
 		s.set(func() { s.id, s.since = adopt, time.Now() })
 		go func() {
 			await(context.WithoutCancel(ctx), adopt)
@@ -191,7 +191,7 @@ func (s *supervised) run(ctx, let context.Context, exited <-chan error, becomeRe
 
 // stop ends the whole group and what escaped from it.
 func (s *supervised) stop(exited <-chan error) {
-	resume(s.id)                // one that was stopped on purpose hears nothing
+	resume(s.id)                // one that was paused on purpose hears nothing
 	ctx := context.Background() // an end once begun is finished
 	ended := make(chan struct{})
 	go func() { end(ctx, s.id, s.spec.Stop, s.spec.StopTimeout); close(ended) }()

@@ -10,6 +10,13 @@ import (
 	"github.com/adhocore/gronx"
 )
 
+// A timer stands still while the machine sleeps: the clock is looked at again after a while,
+// and a time that is long past by then has passed.
+const (
+	lookAgain = 10 * time.Second
+	late      = time.Minute
+)
+
 // scheduled runs a process at its times, until it is asked to end or to be left alone. A
 // time that comes while it runs passes; so does one at which no agent is there.
 func (s *supervised) scheduled(ctx, let context.Context, adopt ident) {
@@ -26,13 +33,18 @@ func (s *supervised) scheduled(ctx, let context.Context, adopt ident) {
 				s.state, s.healthy, s.since = Waiting, well, time.Now()
 				s.detail = fmt.Sprintf("%s; next at %s", last, next.Format("2006-01-02 15:04:05 UTC"))
 			})
-			select {
-			case <-time.After(time.Until(next)):
-			case <-ctx.Done():
-				s.set(func() { s.state, s.healthy = Stopped, false })
-				return
-			case <-let.Done():
-				return
+			for wait := time.Until(next); wait > 0; wait = time.Until(next) {
+				select {
+				case <-time.After(min(wait, lookAgain)):
+				case <-ctx.Done():
+					s.set(func() { s.state, s.healthy = Stopped, false })
+					return
+				case <-let.Done():
+					return
+				}
+			}
+			if time.Since(next) > late {
+				continue // the machine slept, or its clock was set
 			}
 		}
 		began := time.Now()
