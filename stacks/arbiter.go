@@ -23,6 +23,11 @@ func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []
 	for _, c := range e.target.Components(t, e.pins) {
 		healthy[c.Name] = c.Healthy
 	}
+	leader, regions = deadLeader(t, healthy)
+	return leader, regions, nil
+}
+
+func deadLeader(t topology.Topology, healthy map[string]bool) (leader string, regions []string) {
 	for _, n := range t.OfKind(topology.Database) {
 		if !n.Database.Automatic || n.Replica() || n.Stopped() || healthy[n.ID] {
 			continue
@@ -41,7 +46,7 @@ func (e *Environment) DeadLeader(ctx context.Context) (leader string, regions []
 		if n.Database.Sync && !all {
 			regions = nil
 		}
-		return n.ID, regions, nil
+		return n.ID, regions
 	}
-	return "", nil, nil
+	return "", nil
 }
