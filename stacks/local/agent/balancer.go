@@ -27,6 +27,7 @@ type balancer struct {
 	loads    map[string]*load   // by address
 	meters   map[string]*meter  // by node
 	circuits map[string]circuit // by a rule's first pool
+	holds    *holds
 }
 
 type load struct {
@@ -37,7 +38,7 @@ type load struct {
 }
 
 func newBalancer() *balancer {
-	return &balancer{loads: map[string]*load{}, meters: map[string]*meter{}, circuits: map[string]circuit{}}
+	return &balancer{loads: map[string]*load{}, meters: map[string]*meter{}, circuits: map[string]circuit{}, holds: newHolds()}
 }
 
 func (b *balancer) load(addr string) *load {

@@ -333,6 +333,7 @@ func (e *edges) publish() {
 		}
 	}
 	registry.Store(r)
+	e.balancer.holds.published()
 }
 
 // start runs Caddy, unless it runs.

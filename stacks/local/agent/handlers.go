@@ -93,6 +93,18 @@ func (edgeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 // forward sends a request to who is behind an entry.
 func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, p *passage, came time.Time, next caddyhttp.Handler) error {
 	rule, ok := g.rule(edge, r.URL.Path)
+	leave, wait := g.balancer.holds.enter(rule.Pools)
+	for wait != nil {
+		select {
+		case <-wait:
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+		g = registry.Load() // with the rules of now
+		rule, ok = g.rule(g.edges[edge.Name], r.URL.Path)
+		leave, wait = g.balancer.holds.enter(rule.Pools)
+	}
+	defer leave()
 	if !ok {
 		g.access.add(edge.Name, r, came, http.StatusNotFound, "")
 		http.NotFound(w, r)
@@ -109,7 +121,7 @@ func (g *registered) forward(w http.ResponseWriter, r *http.Request, edge Edge, 
 	t := newTrip(g.balancer, g.upstreams, rule.Pools, r)
 	t.most, t.giveUp = rule.Limits.Attempts, func() { giveUp(errTried) }
 	caddyhttp.SetVar(r.Context(), tripVar, t)
-	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p, begun}
+	a := &answer{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, 0, t, p, begun, leave}
 	// The proxy panics where an answer breaks off in the middle: that is an end too.
 	defer func() {
 		t.leave(false)
@@ -201,6 +213,7 @@ type answer struct {
 	trip    *trip
 	passage *passage
 	begun   func() // the answer has begun
+	leave   func() // nobody waits for its end any more
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -214,6 +227,7 @@ func (a *answer) WriteHeader(status int) {
 				a.Header().Set("Connection", "Upgrade")
 			}
 			a.passage.stream()
+			a.leave()
 		}
 	}
 	a.ResponseWriterWrapper.WriteHeader(status)

@@ -211,6 +211,10 @@ func (a *Agent) handler() http.Handler {
 		var d Disturbance
 		streamReady(w, r, &d, func(_ func(string), ready func()) error { return a.Disturb(r.Context(), d, ready) })
 	})
+	m.HandleFunc("POST /v1/hold", func(w http.ResponseWriter, r *http.Request) {
+		var h Hold
+		streamReady(w, r, &h, func(_ func(string), ready func()) error { return a.Hold(r.Context(), h, ready) })
+	})
 	m.HandleFunc("POST /v1/lent", func(w http.ResponseWriter, r *http.Request) {
 		var lent []Edge
 		streamReady(w, r, &lent, func(_ func(string), ready func()) error { return a.Lend(r.Context(), lent, ready) })
