@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"stacks/aws":             {"stacks/engine", "stacks/rehearsal", "stacks/aws/program", "internal/plan", "internal/topology"},
 	"stacks/aws/program":     {"internal/topology"},
 	"stacks/bucket":          {"stacks/engine", "internal/plan"},
-	"stacks/local":           {"stacks/engine", "stacks/rehearsal", "stacks/local/agent", "internal/plan", "internal/topology", "templates"},
+	"stacks/local":           {"stacks/engine", "stacks/rehearsal", "stacks/local/agent", "internal/fault", "internal/plan", "internal/topology", "templates"},
 	"stacks/local/agent":     {"stacks/local/httpcache"},
 	"stacks/local/httpcache": {},
 	"stacks/rehearsal":       {"stacks/engine", "internal/plan", "internal/topology"},

@@ -59,6 +59,7 @@ func TestBadInput(t *testing.T) {
 		"a queue as a worker":  {yaml: strings.Replace(counting, "words:", "queue:", 1), args: up, code: 3, says: []string{"workers.queue", "the name of another part"}},
 		"an identity forged":   {yaml: strings.Replace(web, "GREETING", "SERVICE_IDENTITY", 1), args: up, code: 3, says: []string{"SERVICE_IDENTITY is set by the environment itself"}},
 		"a region twice":       {yaml: web + "regions: [us-east-1, us-east-1]\n", args: up, code: 3, says: []string{"us-east-1 stands twice"}},
+		"no table's name":      {yaml: strings.Replace(web, "health: /healthz", "tables: [\"likes; --\"]", 1), args: up, code: 3, says: []string{"tables[0]", "is no table's name"}},
 		"an unknown routing":   {yaml: web + "routing: nearest\n", args: up, code: 3, says: []string{"routing", "latency"}},
 		"weights for nothing":  {yaml: web + "weights: {us-east-1: 2}\n", args: up, code: 3, says: []string{"weights: is only for routing: weighted"}},
 		"weights of nowhere":   {yaml: web + "routing: weighted\nweights: {eu-west-1: 2}\n", args: up, code: 3, says: []string{"weights.eu-west-1", "us-east-1"}},

@@ -18,6 +18,12 @@ func Failover(now topology.Topology, region string) (topology.Topology, error) {
 		return now, &AppError{fmt.Sprintf("the environment has nothing in a region %q", region), fmt.Sprintf("its regions are %v", names)}
 	}
 	t, moved := now.Clone(), false
+	for _, m := range t.OfKind(topology.Move) {
+		if m.Move.Switched {
+			return now, &AppError{fmt.Sprintf("the tables of %s are just being switched to %s", m.Move.Service, m.Move.To), "finish that first: 'scale up'"}
+		}
+		t.Remove(m.ID) // the copy is begun anew
+	}
 	for _, old := range now.OfKind(topology.Database) {
 		if old.Replica() || old.Region == region {
 			continue
@@ -54,6 +60,7 @@ func lead(t *topology.Topology, old, leader string) {
 		switch {
 		case n.ID == leader:
 			n.Database.Of, n.Database.Standby, n.Database.Sync, n.Database.Automatic = "", leads.Standby, leads.Sync, leads.Automatic
+			n.Database.Tables = leads.Tables
 			t.Put(n, nil)
 		case slices.Contains(group, n.ID):
 			n.Database = &topology.DatabaseSpec{Engine: n.Database.Engine, Size: n.Database.Size, Service: n.Database.Service, Of: leader}

@@ -116,7 +116,7 @@ func Build(app config.App, level int, now topology.Topology) (topology.Topology,
 	if err != nil {
 		return t, err
 	}
-	t = Keep(t, now)
+	t = withTables(Keep(t, now), app)
 	t.Sort()
 	return t, t.Validate()
 }
@@ -128,6 +128,9 @@ func Keep(t, now topology.Topology) topology.Topology {
 	for _, n := range Down(now).Nodes {
 		if _, ok := t.Node(n.ID); ok {
 			continue
+		}
+		if t.Level > 0 && n.Database != nil && n.Database.Service != "" {
+			n.Database.Stale = true
 		}
 		t.Put(n, nil)
 		if !slices.ContainsFunc(t.Regions, func(r topology.Region) bool { return r.Name == n.Region }) {

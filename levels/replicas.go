@@ -69,7 +69,7 @@ func (b *builder) replicas() {
 				continue
 			}
 			spec := *leader.Database
-			spec.Of, spec.Standby = leader.ID, false
+			spec.Of, spec.Standby, spec.Tables = leader.ID, false, nil
 			b.add(r.Name, name, topology.Node{Kind: topology.Database, Database: &spec}, leader.ID)
 		}
 		leader.Database.Sync = b.app.Database.Replication == config.ReplicationSync && len(b.Regions) > 1

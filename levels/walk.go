@@ -19,6 +19,7 @@ const (
 	GateStopped  Gate = "stopped"   // nothing but data is left
 	GateEmpty    Gate = "empty"     // nothing is left
 	GateCaughtUp Gate = "caught-up" // every replica is less than five seconds behind its leader
+	GateInStep   Gate = "in-step"   // what is copied to another database follows there
 	GateFenced   Gate = "fenced"    // who led takes no writes, and who will lead has all that it had
 )
 
@@ -39,7 +40,13 @@ type Step struct {
 // contract (only new). Without one, a change of a backend happens behind the
 // maintenance page: close → change → open, and so does a restart of the database
 // at every level. An environment whose entry does not stand has nothing to close.
+//
+// Where a service's tables move to another database, they do so by themselves, before
+// everything else on the way back to the shared one, after it on the way to its own.
 func Walk(now, wanted topology.Topology) []Step {
+	if steps := movingWalk(now, wanted); len(steps) > 0 {
+		return steps
+	}
 	switch {
 	case leadMoves(now, wanted):
 		return failoverWalk(now, wanted)
@@ -134,6 +141,7 @@ func same(a, b topology.Node) bool {
 	if a.Database != nil && b.Database != nil {
 		d := *a.Database
 		d.Standby, d.Sync, d.Automatic = b.Database.Standby, b.Database.Sync, b.Database.Automatic
+		d.Tables, d.Stale = b.Database.Tables, b.Database.Stale
 		a.Database = &d
 	}
 	return a.Equal(b)

@@ -38,7 +38,11 @@ func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology
 	if err := e.disarm(ctx, now, e.record.Walk.Pending, start, sink); err != nil {
 		return errors.Join(cause, fmt.Errorf("going back failed too: %w", err), e.save())
 	}
-	steps := levels.Walk(e.record.now(), start)
+	stands, err := e.stands(ctx)
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("going back failed too: %w", err), e.save())
+	}
+	steps := levels.Walk(stands, start)
 	if goal.DeleteData { // there is nothing that could be kept, and nothing may be made
 		steps = steps[len(steps)-1:]
 	}
@@ -55,6 +59,24 @@ func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology
 	last := &e.record.History[len(e.record.History)-1]
 	last.Result = "rolled back"
 	return errors.Join(&RolledBackError{cause, false}, e.save())
+}
+
+// stands is what a failed walk goes back from. Where a switch of writes failed, the
+// databases say whether it was made.
+func (e *Environment) stands(ctx context.Context) (topology.Topology, error) {
+	m, ok := e.target.(mover)
+	if !e.record.switching() || !ok {
+		return e.record.now(), nil
+	}
+	for _, n := range e.record.Walk.Pending.OfKind(topology.Move) {
+		switch moved, err := m.Moved(ctx, *n.Move, e.pins); {
+		case err != nil:
+			return topology.Topology{}, err
+		case n.Move.Switched && !moved:
+			return e.record.Topology.Clone(), nil
+		}
+	}
+	return levels.Settled(e.record.now()), nil
 }
 
 // disarm takes its protection against being deleted from what an unfinished step

@@ -115,29 +115,13 @@ func (e *Environment) guarded(ctx context.Context, s plan.Step, g Goal) error {
 	return err
 }
 
-// unseen are databases whose data an application would not see after a walk: a
-// service's own that a lower level does not use, and one that begins empty while
-// what the service has written stays in the shared one.
+// unseen are the databases whose data an application would not see after a walk, but for
+// those that were given up.
 func unseen(now, wanted topology.Topology, allowed []string) []plan.Violation {
 	var vs []plan.Violation
-	refuse := func(n topology.Node, what string) {
-		if !slices.Contains(allowed, n.ID) {
-			vs = append(vs, plan.Violation{Rule: "G5", Resource: n.ID, What: what})
-		}
-	}
-	if now.Level == 0 || wanted.Level == 0 {
-		return nil
-	}
-	for _, n := range wanted.OfKind(topology.Database) {
-		was, stood := now.Node(n.ID)
-		if n.Database.Service == "" || n.Replica() {
-			continue
-		}
-		switch {
-		case stood && !was.Stopped() && n.Stopped():
-			refuse(n, fmt.Sprintf("%s holds what %s has written, and level %d uses the shared database, where that is not; it stays and is not seen", n.ID, n.Database.Service, wanted.Level))
-		case (!stood || was.Stopped()) && !n.Stopped():
-			refuse(n, fmt.Sprintf("%s would not hold what %s has written to the shared database until now: copy it first, or give it up; it stays there", n.ID, n.Database.Service))
+	for _, u := range levels.NotSeen(now, wanted) {
+		if !slices.Contains(allowed, u.Database) {
+			vs = append(vs, plan.Violation{Rule: "G5", Resource: u.Database, What: u.What})
 		}
 	}
 	return vs

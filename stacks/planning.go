@@ -119,8 +119,11 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		}
 		p.Found = append(p.Found, moved...)
 	}
-	p.Where, p.Unknown = e.target.Where(wanted, e.pins), e.target.Unknown()
 	steps := levels.Walk(now, wanted)
+	if err := e.pinMoves(ctx, &p, steps, g.Port); err != nil {
+		return p, nil, err
+	}
+	p.Where, p.Unknown = e.target.Where(wanted, e.pins), e.target.Unknown()
 	found := slices.Clone(p.Found)
 	if err := e.preview(ctx, &p, steps, e.allowed(g), sink); err != nil {
 		return p, nil, err
@@ -142,6 +145,43 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 	p.Violations = append(p.Violations, unseen(now, wanted, g.AllowDataLoss)...)
 	p.Digests, err = e.digests(wanted)
 	return p, steps, err
+}
+
+// mover is a target on which tables can go from one database to another.
+type mover interface {
+	// Movable refuses what could not go, before anything is changed.
+	Movable(ctx context.Context, m topology.MoveSpec, pins map[string]string) error
+	// Moved reports whether the tables take writes where they were to go.
+	Moved(ctx context.Context, m topology.MoveSpec, pins map[string]string) (bool, error)
+}
+
+// pinMoves chooses what steps need in which tables change their database: pools stand
+// there that do in the end as little as they did before.
+func (e *Environment) pinMoves(ctx context.Context, p *plan.Plan, steps []levels.Step, port int) error {
+	moves := func(s levels.Step) bool { return len(s.Topology.OfKind(topology.Move)) > 0 }
+	if !slices.ContainsFunc(steps, moves) {
+		return nil
+	}
+	m, ok := e.target.(mover)
+	if !ok {
+		return &Error{What: "on " + e.target.Name() + " this version moves no tables from one database to another"}
+	}
+	for _, s := range steps {
+		for _, n := range s.Topology.OfKind(topology.Move) {
+			if n.Move.Switched {
+				continue
+			}
+			if err := m.Movable(ctx, *n.Move, e.pins); err != nil {
+				return err
+			}
+		}
+		moved, err := e.target.Pin(s.Topology, e.pins, port)
+		if err != nil {
+			return err
+		}
+		p.Found = append(p.Found, moved...)
+	}
+	return nil
 }
 
 // changed reports whether any step but the named ones changes anything.

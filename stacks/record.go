@@ -138,6 +138,11 @@ func (r *Record) write(files engine.Files, file string, s *engine.Secrets, pins 
 	return nil
 }
 
+// switching reports whether an unfinished step was to send the writes to tables elsewhere.
+func (r *Record) switching() bool {
+	return r.Walk != nil && r.Walk.Pending.Switching() && !r.Topology.Switching()
+}
+
 // now is what a walk starts from: what was recorded, and the data that an
 // unfinished step may have made. Whatever else that step made is in the engine's
 // state, and goes or stays as the wanted topology says.
@@ -155,6 +160,9 @@ func (r *Record) with(also func(topology.Node) bool) topology.Topology {
 	t := r.Topology.Clone()
 	if r.Walk == nil {
 		return t
+	}
+	if r.switching() {
+		return r.Walk.Pending.Clone() // writes may go elsewhere by now
 	}
 	if len(t.Regions) == 0 {
 		t.App, t.Env, t.Regions = r.Walk.Pending.App, r.Walk.Pending.Env, r.Walk.Pending.Regions

@@ -18,6 +18,7 @@ var (
 	keyForm     = regexp.MustCompile(`^awskms://[A-Za-z0-9:/_-]+\?region=[a-z0-9-]+$`)
 	stateForm   = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?(\?region=[a-z0-9-]+)?$`)
 	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+	tableForm   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
 	envForm     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -47,6 +48,7 @@ func (p *parser) validate(f File) {
 	if len(f.Services) == 0 {
 		p.at("services", "is missing or empty", "name one service with its command, for example services: {web: {command: ./server, health: /healthz}}")
 	}
+	owner := map[string]string{} // of tables
 	for _, name := range slices.Sorted(maps.Keys(f.Services)) {
 		p.service("services."+name, name, f.Services[name])
 		for i, c := range f.Services[name].Calls {
@@ -58,6 +60,12 @@ func (p *parser) validate(f File) {
 		}
 		if f.Services[name].Database == DatabaseOwn && f.Database == nil {
 			p.at("services."+name+".database", "there is no database to have one of", "add: database: {}")
+		}
+		for i, t := range f.Services[name].Tables {
+			if other, ok := owner[t]; ok {
+				p.at(fmt.Sprintf("services.%s.tables[%d]", name, i), fmt.Sprintf("%s is a table of %s already", t, other), "a table that two services write is one service's; the other asks it")
+			}
+			owner[t] = name
 		}
 	}
 	if len(f.Workers) > 0 && !f.Queue {
@@ -159,6 +167,11 @@ func (p *parser) validate(f File) {
 func (p *parser) service(key, name string, s Service) {
 	p.runs(key, name, s)
 	p.oneOf(key+".database", s.Database, []string{DatabaseShared, DatabaseOwn})
+	for i, t := range s.Tables {
+		if !tableForm.MatchString(t) {
+			p.at(fmt.Sprintf("%s.tables[%d]", key, i), fmt.Sprintf("%q is no table's name", t), "write it like orders, or sales.orders with its schema")
+		}
+	}
 	p.path(key+".health", s.Health)
 	for i, r := range s.Routes {
 		p.path(fmt.Sprintf("%s.routes[%d]", key, i), r)

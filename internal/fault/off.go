@@ -13,4 +13,5 @@ const (
 	AfterRename  = "after-rename"  // the journal of a written checkpoint still lies there
 	Record       = "record"        // the record was written
 	Gate         = "gate"          // a step is done, its gate has not been passed
+	Move         = "move"          // tables that move have come a step further
 )

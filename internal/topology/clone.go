@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-func (n Node) clone() Node {
+// Clone is a deep copy: a change to it never shows in n.
+func (n Node) Clone() Node {
 	if n.Entry != nil {
 		e := *n.Entry
 		e.Routes = slices.Clone(e.Routes)
@@ -26,7 +27,12 @@ func (n Node) clone() Node {
 		n.LoadBalancer = &lb
 	}
 	n.Static = clonePtr(n.Static)
-	n.Database = clonePtr(n.Database)
+	if n.Database = clonePtr(n.Database); n.Database != nil {
+		n.Database.Tables = slices.Clone(n.Database.Tables)
+	}
+	if n.Move = clonePtr(n.Move); n.Move != nil {
+		n.Move.Tables = slices.Clone(n.Move.Tables)
+	}
 	n.Files = clonePtr(n.Files)
 	n.Sessions = clonePtr(n.Sessions)
 	n.Queue = clonePtr(n.Queue)

@@ -98,6 +98,10 @@ type DatabaseSpec struct {
 	Automatic bool `json:"automatic,omitempty"`
 	// Service is the one whose own database it is; empty: it is shared.
 	Service string `json:"service,omitempty"`
+	// Tables are the ones of that service that move to it from the shared one, and back.
+	Tables []string `json:"tables,omitempty"`
+	// Stale: its service keeps its data in another; what is here was left, or is not yet all.
+	Stale bool `json:"stale,omitempty"`
 	// Stopped: the data stays, nothing serves it.
 	Stopped bool `json:"stopped,omitempty"`
 	// Fenced: it led until another was to; it is stopped, and takes no writes even when
@@ -140,4 +144,15 @@ type DNSSpec struct {
 	// Weights are the regions' shares by the policy weighted; a region without has 1.
 	Weights map[string]int `json:"weights,omitempty"`
 	To      string         `json:"to"` // the CDN that it leads to
+}
+
+// MoveSpec is a service's tables on their way to another database. One of the two takes
+// writes to them at any time, and none while they are switched.
+type MoveSpec struct {
+	Service string   `json:"service"`
+	Tables  []string `json:"tables"`
+	From    string   `json:"from"` // the leader that has them
+	To      string   `json:"to"`   // the leader that is to have them
+	// Switched: To takes the writes.
+	Switched bool `json:"switched,omitempty"`
 }

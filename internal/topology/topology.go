@@ -29,6 +29,7 @@ const (
 	Cache        Kind = "cache"         // an in-memory cache that speaks Redis's protocol; may be lost at any time
 	CDN          Kind = "cdn"           // edges near the users that keep what may be kept
 	DNS          Kind = "dns"           // the application's name, and whom it leads where
+	Move         Kind = "move"          // tables on their way from one database to another; only within a walk
 )
 
 // Exposure says who can reach a node.
@@ -87,6 +88,7 @@ type Node struct {
 	Cache        *CacheSpec        `json:"cache,omitempty"`
 	CDN          *CDNSpec          `json:"cdn,omitempty"`
 	DNS          *DNSSpec          `json:"dns,omitempty"`
+	Move         *MoveSpec         `json:"move,omitempty"`
 }
 
 // Link says that From may talk to To; the credentials of that link are From's alone.
@@ -125,6 +127,11 @@ func (n *Node) Stop() {
 	if s := n.store(); s != nil {
 		s.Stopped = true
 	}
+}
+
+// Switching reports whether writes to tables that move go to where these are to be.
+func (t Topology) Switching() bool {
+	return slices.ContainsFunc(t.OfKind(Move), func(n Node) bool { return n.Move.Switched })
 }
 
 // Node returns the node with that id, and whether there is one.
@@ -177,7 +184,7 @@ func (t Topology) Behind(id string) []string {
 // Put adds a node with its links, or replaces the one of that id.
 func (t *Topology) Put(n Node, behind []string) {
 	t.Remove(n.ID)
-	t.Nodes = append(t.Nodes, n.clone())
+	t.Nodes = append(t.Nodes, n.Clone())
 	for _, to := range behind {
 		t.Links = append(t.Links, Link{n.ID, to})
 	}
@@ -205,7 +212,7 @@ func (t Topology) Clone() Topology {
 	c.Regions, c.Links = slices.Clone(t.Regions), slices.Clone(t.Links)
 	c.Nodes = make([]Node, len(t.Nodes))
 	for i, n := range t.Nodes {
-		c.Nodes[i] = n.clone()
+		c.Nodes[i] = n.Clone()
 	}
 	return c
 }

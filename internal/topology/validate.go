@@ -87,6 +87,13 @@ func (t Topology) Validate() error {
 			bad("node %q follows %q, which is no leader of another region", n.ID, n.Database.Of)
 		}
 	}
+	for _, n := range t.OfKind(Move) {
+		from, _ := t.Node(n.Move.From)
+		to, _ := t.Node(n.Move.To)
+		if from.Database == nil || from.Replica() || to.Database == nil || to.Replica() || from.ID == to.ID || len(n.Move.Tables) == 0 {
+			bad("node %q moves tables from %q to %q, which are not two leaders, or none", n.ID, n.Move.From, n.Move.To)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -99,7 +106,7 @@ func (n Node) validate() []error {
 	specs := map[Kind]bool{
 		Entry: n.Entry != nil, LoadBalancer: n.LoadBalancer != nil, Backend: n.Backend != nil, Static: n.Static != nil,
 		Database: n.Database != nil, Files: n.Files != nil, Sessions: n.Sessions != nil, Queue: n.Queue != nil, Worker: n.Worker != nil, Job: n.Job != nil,
-		Cache: n.Cache != nil, CDN: n.CDN != nil, DNS: n.DNS != nil,
+		Cache: n.Cache != nil, CDN: n.CDN != nil, DNS: n.DNS != nil, Move: n.Move != nil,
 	}
 	var errs []error
 	for k, set := range specs {

@@ -230,6 +230,7 @@ var gateTexts = map[string]string{
 	"stopped":   "nothing runs any more",
 	"empty":     "nothing is left",
 	"fenced":    "who led takes no writes, and who is to lead has all that it had",
+	"in-step":   "what is copied follows",
 	"caught-up": "every replica is less than five seconds behind its leader",
 }
 

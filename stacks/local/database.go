@@ -173,8 +173,8 @@ func (l *Local) initdb(ctx context.Context, r engine.Request, pg postgres, u *ag
 		return fmt.Errorf("make the database's files: %w", err)
 	}
 	// The superuser, the application's own user on its own database, and replicas, with
-	// passwords, from this machine; nobody else, and no socket.
-	hba := fmt.Sprintf("host all %s 127.0.0.1/32 scram-sha-256\nhost %s %s 127.0.0.1/32 scram-sha-256\n", admin, appName, appUser) + replicationAccess
+	// passwords, and databases that tables move to, from this machine; nobody else, and no socket.
+	hba := fmt.Sprintf("host all %s 127.0.0.1/32 scram-sha-256\nhost %s %s 127.0.0.1/32 scram-sha-256\n", admin, appName, appUser) + replicationAccess + moveAccess
 	if err := os.WriteFile(filepath.Join(dir, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return err
 	}
@@ -231,7 +231,7 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 	}
 	port, data := int(in["port"].NumberValue()), in["data"].StringValue()
 	argv := []string{filepath.Join(pg.bin, "postgres"), "-D", data, "-p", strconv.Itoa(port)}
-	for _, s := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories="}, settings[in["size"].StringValue()]...) {
+	for _, s := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "wal_level=logical"}, settings[in["size"].StringValue()]...) {
 		argv = append(argv, "-c", s)
 	}
 	follows := in["leader"].IsString()

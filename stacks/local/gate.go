@@ -21,6 +21,7 @@ const gatePatience = 30 * time.Second
 // Gate returns when what a step promised holds, or why it does not. A gate that
 // is not known holds: the step promised nothing that could be looked at.
 func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins Pins, waiting func(string)) error {
+	l.release()
 	switch gate {
 	case "closed":
 		return l.closed(ctx, t, pins, waiting)
@@ -28,6 +29,8 @@ func (l *Local) Gate(ctx context.Context, gate string, t topology.Topology, pins
 		return l.healthy(ctx, t, waiting)
 	case "fenced":
 		return l.fenced(ctx, t, pins, waiting)
+	case "in-step":
+		return l.movesInStep(ctx, t, pins, waiting)
 	case "caught-up":
 		return l.caughtUp(ctx, t, pins, waiting)
 	case "answers":

@@ -49,6 +49,7 @@ type Local struct {
 	claims map[int]net.Listener // by the port that no other command may choose
 	pins   Pins
 	unlock func() error // decrypts the secret pins
+	held   func()       // lets requests go on; nil while none are held
 }
 
 // New is the local target of an environment; nothing is started.
@@ -307,6 +308,7 @@ func (l *Local) Explain(err error) error { return err }
 
 // Live is the program: its resources are all there is to do.
 func (l *Local) Live(_ context.Context, t topology.Topology, pins Pins, _ func(string)) pulumi.RunFunc {
+	l.release()
 	return l.Program(t, pins)
 }
 
@@ -315,7 +317,7 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), arbiter: l.Arbiter, build: l.Build, made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
-		for _, kind := range []topology.Kind{topology.Database, replica, topology.Files, topology.Sessions, topology.Queue, topology.Cache, topology.Static, topology.Backend,
+		for _, kind := range []topology.Kind{topology.Database, replica, topology.Move, topology.Files, topology.Sessions, topology.Queue, topology.Cache, topology.Static, topology.Backend,
 			topology.Worker, topology.Job, topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
 			for _, n := range ofKind(t, kind) {
 				if err := p.node(n); err != nil {

@@ -123,6 +123,13 @@ func (l *Local) Pin(t topology.Topology, pins Pins, public int) (moved []string,
 			}
 		}
 	}
+	for _, n := range t.OfKind(topology.Move) {
+		if k := passwordKey(n.ID, mover); pins[k] == "" {
+			if pins[k], err = password(); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, n := range slices.Concat(t.OfKind(topology.Files), t.OfKind(topology.Sessions), t.OfKind(topology.Queue), t.OfKind(topology.Cache)) {
 		if k := passwordKey(n.ID, appUser); pins[k] == "" {
 			if pins[k], err = password(); err != nil {

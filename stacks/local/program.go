@@ -37,6 +37,8 @@ func (p *program) node(n topology.Node) error {
 	switch n.Kind {
 	case topology.Database:
 		return p.database(n, c)
+	case topology.Move:
+		return p.move(n, c)
 	case topology.Files:
 		return p.fileStore(n, c)
 	case topology.Sessions:

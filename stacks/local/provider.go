@@ -79,6 +79,8 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putFileStore(ctx, r)
 	case typeStandbys:
 		return out, p.l.putStandbys(ctx, r)
+	case typeMove:
+		return out, p.l.putMove(ctx, r)
 	case typeWorker, typeJob:
 		return out, p.l.putWorker(ctx, r)
 	case typeSessionStore, typeQueue:
@@ -132,6 +134,8 @@ func (p *provider) read(ctx context.Context, r engine.Request) (resource.Propert
 		return p.l.readDirectory(r), nil
 	case typeStandbys:
 		return p.l.readStandbys(ctx, r)
+	case typeMove:
+		return r.Olds, nil // its databases are looked at, and whoever puts it looks into them
 	case typeTask:
 		if _, done := r.Olds["done"]; !done {
 			return nil, nil // it was interrupted, and runs again
@@ -163,6 +167,8 @@ func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 		return deleteDirectory(p.l.dataDir(r.Name))
 	case typeStandbys:
 		return p.l.deleteStandbys(ctx, r)
+	case typeMove:
+		return p.l.deleteMove(ctx, r)
 	}
 	c, err := p.l.running(ctx)
 	if err != nil {

@@ -132,7 +132,7 @@ func crossings(t topology.Topology, n topology.Node) []string {
 	for _, r := range t.Regions {
 		for _, l := range t.Links {
 			b, _ := t.Node(l.From)
-			if l.To == n.ID && (b.Runs() != nil || b.Database != nil) && b.Region == r.Name && r.Name != n.Region {
+			if l.To == n.ID && (b.Runs() != nil || b.Database != nil || b.Move != nil) && b.Region == r.Name && r.Name != n.Region {
 				from = append(from, r.Name)
 				break
 			}

@@ -12,6 +12,7 @@ const (
 	typeDataDirectory = "local:index:DataDirectory" // a database's files
 	typePostgres      = "local:index:Postgres"      // the server on them
 	typeStandbys      = "local:index:Standbys"      // the replicas that a leader waits for
+	typeMove          = "local:index:Move"          // tables on their way to another database
 	typeDirectory     = "local:index:Directory"     // a store's files
 	typeFileStore     = "local:index:FileStore"     // the S3-compatible server on them
 	typeSessionStore  = "local:index:SessionStore"  // the Redis or Valkey server on them
@@ -58,6 +59,11 @@ var Table = plan.Table{
 	typeStandbys: {
 		Required: []string{"node", "port", "adminPassword", "replicas"}, Unwatched: []string{"adminPassword"}, State: []string{present},
 		Create: 10 * time.Millisecond, Update: 10 * time.Millisecond, Delete: 10 * time.Millisecond, Source: measured,
+	},
+	typeMove: {
+		Required:  []string{"node", "service", "tables", "switched", "from", "fromPort", "via", "fromPassword", "to", "toPort", "toPassword", "password", "pools"},
+		Unwatched: []string{"fromPort", "via", "fromPassword", "toPort", "toPassword", "password", "pools"}, State: []string{present},
+		Create: time.Second, Update: 200 * time.Millisecond, Delete: 50 * time.Millisecond, Source: "of a few rows; it grows with what is copied, and counted",
 	},
 	typeDirectory: {
 		HoldsData: true, Required: []string{"node"}, Outputs: map[string]string{"path": "/files"},
