@@ -3,6 +3,7 @@
 package cmd_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -31,10 +32,10 @@ func TestRandomWalks(t *testing.T) {
 	t.Logf("SCALE_TEST_SEED=%d SCALE_TEST_STEPS=%d", seed, steps)
 	random := rand.New(rand.NewPCG(uint64(seed), 1))
 	w := newWorld(t)
-	w.project(services + "regions: [us-east-1, eu-west-1]\n")
+	w.project(own + "regions: [us-east-1, eu-west-1]\n")
 	w.write("public/index.html", "<h1>hello</h1>")
 	url := strings.TrimSpace(w.must(0, "up", "--level", "4", "--yes").out)
-	var signed []string
+	var signed wrote
 	for step := range steps {
 		level := w.status().Level
 		var did string
@@ -64,7 +65,7 @@ func TestRandomWalks(t *testing.T) {
 				return now.Healthy && now.PID != c.PID
 			})
 		default: // a run is killed, and the next one goes on
-			to, at := 2+random.IntN(4), 1+random.IntN(40)
+			to, at := 2+random.IntN(4), 1+random.IntN(120)
 			did = fmt.Sprintf("to level %d, killed at journal entry %d", to, at)
 			c := w.command("up", "--level", fmt.Sprint(to), "--yes")
 			c.Env = append(c.Env, fmt.Sprintf("SCALE_FAULT=journal:%d", at))
@@ -81,9 +82,16 @@ func TestRandomWalks(t *testing.T) {
 	}
 }
 
+// wrote is what was written: who signed, how often was liked, and how often that was tried.
+type wrote struct {
+	names        []string
+	liked, tried int
+}
+
 // agrees holds data, routing and the state against each other.
-func (w *world) agrees(url string, signed *[]string) {
+func (w *world) agrees(url string, did *wrote) {
 	w.t.Helper()
+	signed := &did.names
 	// A write may be refused while connections to a database that died are given up; it
 	// is then not known whether it was done, and none that was acknowledged may be missing.
 	attempt := 0
@@ -95,6 +103,19 @@ func (w *world) agrees(url string, signed *[]string) {
 			*signed = append(*signed, name)
 		}
 		return code == http.StatusCreated
+	})
+	eventually(w.t, "a like is taken, and all that were", func() bool {
+		var n struct{ Likes int }
+		did.tried++
+		code, body := post(w.t, url+"/api/likes/1", "")
+		if code != http.StatusCreated {
+			return false
+		}
+		did.liked++
+		if err := json.Unmarshal([]byte(body), &n); err != nil || n.Likes < did.liked || n.Likes > did.tried {
+			w.t.Fatalf("%d likes were acknowledged of %d, and the answer is %s", did.liked, did.tried, body)
+		}
+		return true
 	})
 	wanted := slices.Clone(*signed)
 	slices.Reverse(wanted)
@@ -117,8 +138,12 @@ func (w *world) agrees(url string, signed *[]string) {
 		})
 	}
 	eventually(w.t, "likes are told", func() bool { return likesOf(w.t, url) != nil })
-	if leads := len(st.Data); leads != 1 {
-		w.t.Errorf("%d places hold data: %v", leads, st.Data)
+	leads := map[bool]int{} // of the shared one, and of the likes'
+	for _, d := range st.Data {
+		leads[strings.HasPrefix(d.Name, "likes-")]++
+	}
+	if leads[false] != 1 || leads[true] > 1 || st.Level == 5 && leads[true] != 1 {
+		w.t.Errorf("these places hold data: %v", st.Data)
 	}
 	for _, c := range st.Components {
 		if c.State != "running" {

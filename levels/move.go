@@ -50,7 +50,7 @@ func movingWalk(now, wanted topology.Topology) []Step {
 func switching(now, wanted topology.Topology) (Step, bool) {
 	for _, n := range now.OfKind(topology.Move) {
 		if _, stays := wanted.Node(n.Move.To); n.Move.Switched && stays {
-			return Step{"switch-" + n.Move.Service, switchTitle(*n.Move), GateSteady, now}, true
+			return Step{"finish-" + n.Move.Service, switchTitle(*n.Move), GateSteady, now}, true
 		}
 	}
 	return Step{}, false

@@ -681,6 +681,37 @@ func (m *moving) forget(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// readMove looks where the tables are, as far as the databases run. A move that was begun,
+// however little of it was made, is one: what it has left must go with it.
+func (l *Local) readMove(ctx context.Context, r engine.Request) (resource.PropertyMap, error) {
+	r.Inputs = r.OldInputs
+	out := outputs(r)
+	if _, made := r.Olds[engine.StateKey]; !made {
+		out[engine.StateKey] = text(engine.Changed)
+		return out, nil
+	}
+	m := movingOf(r.OldInputs)
+	defer m.close(ctx)
+	for _, e := range []*end{&m.from, &m.to} {
+		if comp, ok, err := l.component(ctx, e.node); err != nil || !ok || !comp.Healthy || e.connect(ctx) != nil {
+			return out, err // what is wrong with a database is told of the database
+		}
+	}
+	from, err := m.has(ctx, &m.from)
+	if err != nil {
+		return nil, err
+	}
+	to, err := m.has(ctx, &m.to)
+	if err != nil {
+		return nil, err
+	}
+	arrived := to.place == here && from.place != here
+	if !arrived && (r.OldInputs["switched"].BoolValue() || to.place != copying || !m.kept(ctx)) {
+		out[engine.StateKey] = text(engine.Changed)
+	}
+	return out, nil
+}
+
 // deleteMove ends a move, as far as the databases run. Tables stay where they are: a copy
 // that never took writes stays closed to them.
 func (l *Local) deleteMove(ctx context.Context, r engine.Request) error {

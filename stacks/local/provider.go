@@ -135,7 +135,7 @@ func (p *provider) read(ctx context.Context, r engine.Request) (resource.Propert
 	case typeStandbys:
 		return p.l.readStandbys(ctx, r)
 	case typeMove:
-		return r.Olds, nil // its databases are looked at, and whoever puts it looks into them
+		return p.l.readMove(ctx, r)
 	case typeTask:
 		if _, done := r.Olds["done"]; !done {
 			return nil, nil // it was interrupted, and runs again
