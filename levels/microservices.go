@@ -39,6 +39,7 @@ func microservices() Level {
 			{"a release is one service's", "its instances are replaced under load, nobody else's; 0 of 35,954 requests failed on the way 4 → 5 → release → 4", measure("TestLevel5IsReachedAndLeftUnderLoad")},
 			{"and so are its failures", "a service that hangs: three requests wait for its time limit, then callers hear 503 at once and answer with less", measure("TestServicesCallEachOther")},
 			{"a service's data is its own", "with its own credentials neither it nor the others open the other's database", measure("TestAServiceHasItsOwnDatabase")},
+			{"a service's tables move to its own database, and back", "4 → 5 → 4 under load from two regions: 30,457 requests, 11,110 acknowledged writes, 4,121 likes: 0 failed, 0 lost; requests to the service wait 0.1 to 0.2 s", measure("TestTablesMoveUnderLoad")},
 			{"writes are shared out among leaders", "1,000 writes, half of them likes: 1,888 transactions of one leader at level 4, 1,476 and 511 of two at level 5 with a database of their own (medians of 3)", "scale bench 'POST /api/entries {\"name\":\"a\",\"message\":\"b\"}' 'POST /api/likes/1' --from us-east-1 --rate 100 --for 10s"},
 			{"who calls is known", "no call without a token for that link, ten minutes old at most", measure("TestServicesCallEachOther")},
 		},
