@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -263,7 +264,12 @@ func (l *Local) copyTables(ctx context.Context, r engine.Request, m *moving, to 
 		}
 		fault.Point(fault.Move)
 	}
-	return l.inStep(ctx, m, r.Waiting)
+	if err := l.inStep(ctx, m, r.Waiting); err != nil {
+		return err
+	}
+	// Whoever reads them next finds statistics, and the count of the switch does not read every page.
+	r.Waiting("the copy is vacuumed and analysed")
+	return errors.Join(m.to.run(ctx, "VACUUM (ANALYZE) "+strings.Join(m.tables, ", ")), l.arrives(ctx, m, r.Waiting))
 }
 
 // kept reports whether the one that is followed still keeps what its follower lacks.
@@ -607,20 +613,26 @@ func (l *Local) switchTables(ctx context.Context, r engine.Request, m *moving) (
 	return m.forget(whole)
 }
 
-// count compares how many rows there are.
+// count compares how many rows there are, both sides at once: requests wait for it.
 func (m *moving) count(ctx context.Context) error {
-	for _, t := range m.tables {
-		var n [2]int64
-		for i, e := range []end{m.from, m.to} {
-			if err := e.QueryRow(ctx, "SELECT count(*) FROM "+t).Scan(&n[i]); err != nil {
-				return err
+	var n [2][]int64
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, e := range []end{m.from, m.to} {
+		wg.Go(func() {
+			n[i] = make([]int64, len(m.tables))
+			for j, t := range m.tables {
+				errs[i] = errors.Join(errs[i], e.QueryRow(ctx, "SELECT count(*) FROM "+t).Scan(&n[i][j]))
 			}
-		}
-		if n[0] != n[1] {
-			return fmt.Errorf("%s has %d rows in %s, and %d in its copy in %s", plainly(t), n[0], m.from.node, n[1], m.to.node)
+		})
+	}
+	wg.Wait()
+	for j, t := range m.tables {
+		if errors.Join(errs[:]...) == nil && n[0][j] != n[1][j] {
+			return fmt.Errorf("%s has %d rows in %s, and %d in its copy in %s", plainly(t), n[0][j], m.from.node, n[1][j], m.to.node)
 		}
 	}
-	return nil
+	return errors.Join(errs[:]...)
 }
 
 // sequences takes over where those that belong to the tables are: they do not follow.
