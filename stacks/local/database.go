@@ -241,7 +241,7 @@ func (l *Local) putPostgres(ctx context.Context, r engine.Request) error {
 			return err
 		}
 	}
-	super := superURL(port, in["adminPassword"].StringValue())
+	super := superURL(port, in["adminPassword"].StringValue(), "postgres")
 	err = c.PutProcess(ctx, agent.Process{
 		Name: r.Name, Node: in["node"].StringValue(), Kind: "database", Argv: argv, Env: ambient(), Dir: data, User: u, Port: port, Tag: tag(r),
 		Health: agent.Health{Postgres: databaseURL(port, admin, in["adminPassword"].StringValue(), "postgres"), Follows: follows}, StartTimeout: time.Minute,

@@ -72,7 +72,7 @@ func (l *Local) hasAll(ctx context.Context, t topology.Topology, next topology.N
 		if n.Database.Of != next.Database.Of {
 			continue
 		}
-		c, err := pgx.Connect(ctx, superURL(portOf(pins, n.ID), pins[passwordKey(n.Database.Of, admin)]))
+		c, err := pgx.Connect(ctx, superURL(portOf(pins, n.ID), pins[passwordKey(n.Database.Of, admin)], "postgres"))
 		if err != nil {
 			return fmt.Sprintf("%s does not run, nor does %s: what only they have is not taken along", n.Database.Of, n.ID), nil
 		}

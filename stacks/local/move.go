@@ -135,8 +135,7 @@ func (m *moving) beat() string { return `scale."beat_` + slot(m.service) + `"` }
 func (e *end) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	url := strings.Replace(superURL(e.port, e.password), "/postgres?", "/"+appName+"?", 1)
-	c, err := pgx.Connect(ctx, url)
+	c, err := pgx.Connect(ctx, superURL(e.port, e.password, appName))
 	if err != nil {
 		return fmt.Errorf("%s does not answer", e.node) // pgx's own text quotes the connection string
 	}

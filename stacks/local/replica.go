@@ -68,7 +68,7 @@ const slotKeeps = "256MB"
 const standbySignal = "standby.signal"
 
 func superOf(in resource.PropertyMap) string {
-	return superURL(integer(in["leaderPort"]), in["adminPassword"].StringValue())
+	return superURL(integer(in["leaderPort"]), in["adminPassword"].StringValue(), "postgres")
 }
 
 // prepareLeader makes on the leader what a replica needs; asking again changes nothing,

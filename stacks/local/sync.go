@@ -50,15 +50,15 @@ func anyOf(in resource.PropertyMap) string {
 
 // superURL is what we ourselves connect with. It waits for no replica: what a leader needs
 // before its replicas run must not.
-func superURL(port int, password string) string {
-	return databaseURL(port, admin, password, "postgres") + "&" + url.Values{"synchronous_commit": {"local"}}.Encode()
+func superURL(port int, password, database string) string {
+	return databaseURL(port, admin, password, database) + "&" + url.Values{"synchronous_commit": {"local"}}.Encode()
 }
 
 // super connects to a database as its administrator.
 func super(ctx context.Context, in resource.PropertyMap) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	c, err := pgx.Connect(ctx, superURL(integer(in["port"]), in["adminPassword"].StringValue()))
+	c, err := pgx.Connect(ctx, superURL(integer(in["port"]), in["adminPassword"].StringValue(), "postgres"))
 	if err != nil {
 		return nil, fmt.Errorf("%s does not answer", in["node"].StringValue()) // pgx's own text quotes the connection string
 	}
