@@ -185,7 +185,9 @@ func TestWhatMovesAndWhatDoesNot(t *testing.T) {
 	// A copy that is not one is noticed, and everything is where it was.
 	w.project(strings.Replace(own, "tables: [likes]", "tables: [likes, sales.fans]", 1))
 	spoilt := make(chan error, 1)
-	go func() { spoilt <- spoil(itsURL) }()
+	go func() {
+		spoilt <- spoil(itsURL, "ALTER TABLE sales.fans DISABLE TRIGGER scale_copying; INSERT INTO sales.fans VALUES (0); ALTER TABLE sales.fans ENABLE TRIGGER scale_copying")
+	}()
 	if r := w.must(7, "up", "--yes"); !strings.Contains(r.err, "sales.fans has 5000 rows in db-use1-g1, and 5001 in its copy in likes-db-use1-g1") || !strings.Contains(r.err, "rolled back") {
 		t.Errorf("a row too many: %s", r)
 	}
@@ -195,12 +197,42 @@ func TestWhatMovesAndWhatDoesNot(t *testing.T) {
 	if n := likeIt(t, url, "2"); n != 6 {
 		t.Errorf("given up at level 5: %d likes", n)
 	}
-	if p := w.plan("--level", "5"); p.Empty() {
+
+	// So is everything when the service turns out to fail there, with what it has written since.
+	go func() { spoilt <- spoil(itsURL, "REVOKE INSERT, UPDATE ON likes FROM app") }()
+	done, acked := make(chan struct{}), make(chan int)
+	go func() {
+		n := 6
+		for tick := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				if code, _ := post(t, url+"/api/likes/2", ""); code == http.StatusCreated {
+					n++
+				}
+			case <-done:
+				acked <- n
+				return
+			}
+		}
+	}()
+	r := w.scale("up", "--yes")
+	if err := <-spoilt; err != nil {
+		t.Fatal(err)
+	}
+	close(done)
+	likes := <-acked + 1
+	if r.code != 7 || !strings.Contains(r.err, "requests failed since the traffic moved") || !strings.Contains(r.err, "rolled back") {
+		t.Errorf("a service that cannot write: %s", r)
+	}
+	if n := likeIt(t, url, "2"); n != likes {
+		t.Errorf("given up after the switch: %d likes, want %d", n, likes)
+	}
+	if p := w.plan(); p.Empty() {
 		t.Error("there is nothing to do")
 	}
 	w.must(0, "up", "--yes")
-	if n := likeIt(t, url, "2"); n != 7 {
-		t.Errorf("and tried again: %d likes", n)
+	if n := likeIt(t, url, "2"); n != likes+1 {
+		t.Errorf("and tried again: %d likes, want %d", n, likes+1)
 	}
 	w.must(0, "down", "--delete-data", "--confirm", "dev", "--yes")
 	w.gone()
@@ -210,8 +242,8 @@ func TestWhatMovesAndWhatDoesNot(t *testing.T) {
 const leftOfAMove = `SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_stat_subscription WHERE subname IS NOT NULL)
 	+ (SELECT count(*) FROM pg_roles WHERE rolname = 'mover') + (SELECT count(*) FROM pg_tables WHERE schemaname = 'scale')`
 
-// spoil adds a row to a copy as soon as there is one.
-func spoil(url string) error {
+// spoil does something to a copy as soon as there is one.
+func spoil(url, sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
@@ -227,7 +259,7 @@ func spoil(url string) error {
 		var copied bool
 		err = c.QueryRow(ctx, "SELECT count(*) > 0 AND count(*) = count(*) FILTER (WHERE srsubstate = 'r') FROM pg_subscription_rel").Scan(&copied)
 		if err == nil && copied {
-			_, err = c.Exec(ctx, "ALTER TABLE sales.fans DISABLE TRIGGER scale_copying; INSERT INTO sales.fans VALUES (0); ALTER TABLE sales.fans ENABLE TRIGGER scale_copying")
+			_, err = c.Exec(ctx, sql)
 			return errors.Join(err, c.Close(ctx))
 		}
 		_ = c.Close(ctx)

@@ -43,6 +43,9 @@ func (e *Environment) walkBack(ctx, now context.Context, start topology.Topology
 		return errors.Join(cause, fmt.Errorf("going back failed too: %w", err), e.save())
 	}
 	steps := levels.Walk(stands, start)
+	if err := e.pinMoves(ctx, &plan.Plan{}, steps, 0); err != nil { // tables may have to go back too
+		return errors.Join(cause, fmt.Errorf("going back failed too: %w", err), e.save())
+	}
 	if goal.DeleteData { // there is nothing that could be kept, and nothing may be made
 		steps = steps[len(steps)-1:]
 	}

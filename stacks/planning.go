@@ -166,6 +166,9 @@ func (e *Environment) pinMoves(ctx context.Context, p *plan.Plan, steps []levels
 	if !ok {
 		return &Error{What: "on " + e.target.Name() + " this version moves no tables from one database to another"}
 	}
+	if err := e.target.Observe(ctx); err != nil { // what runs by now keeps its port
+		return err
+	}
 	for _, s := range steps {
 		for _, n := range s.Topology.OfKind(topology.Move) {
 			if n.Move.Switched {
