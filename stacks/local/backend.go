@@ -124,10 +124,7 @@ func lookPath(name, dir string) (string, error) {
 func process(r engine.Request) (agent.Process, error) {
 	in := r.Inputs
 	dir := in["dir"].StringValue()
-	var argv []string
-	for _, w := range in["command"].ArrayValue() {
-		argv = append(argv, w.StringValue())
-	}
+	argv := words(in["command"])
 	program, err := lookPath(argv[0], dir)
 	if err != nil {
 		return agent.Process{}, &Error{What: fmt.Sprintf("there is no program %q", argv[0]), Hint: "build or install it first"}
@@ -139,6 +136,15 @@ func process(r engine.Request) (agent.Process, error) {
 	}
 	// A program without a directory of its own works where it cannot leave anything.
 	return agent.Process{Name: r.Name, Node: in["node"].StringValue(), Argv: argv, Env: env, Dir: or(dir, "/"), Tag: tag(r)}, nil
+}
+
+// words are an input's list of strings.
+func words(v resource.PropertyValue) []string {
+	var ws []string
+	for _, w := range v.ArrayValue() {
+		ws = append(ws, w.StringValue())
+	}
+	return ws
 }
 
 func seconds(v resource.PropertyValue) time.Duration {
