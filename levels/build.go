@@ -2,6 +2,7 @@ package levels
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/scale-levels/scale/internal/config"
@@ -19,7 +20,7 @@ type builder struct {
 // application.
 func newBuilder(app config.App, level int, now topology.Topology, regions ...string) *builder {
 	b := &builder{topology.Topology{App: app.Name, Env: app.Env, Level: level,
-		Maintenance: topology.Maintenance{Page: app.Page, RetryAfter: app.RetryAfter}}, app, now}
+		Maintenance: topology.Maintenance{Page: app.Page, RetryAfter: app.RetryAfter}, Generations: maps.Clone(now.Generations)}, app, now}
 	if len(regions) == 0 {
 		regions = app.Regions[:1]
 	}
@@ -29,12 +30,16 @@ func newBuilder(app config.App, level int, now topology.Topology, regions ...str
 	return b
 }
 
-// id is the name of a node in a region, of the first generation.
-func id(name, region string) string { return name + "-" + config.RegionCode(region) + "-g1" }
+// id is that of a node in a region, of the first generation.
+func id(name, region string) string { return nameIn(name, region) + "-g1" }
+
+// nameIn is an id without its generation.
+func nameIn(name, region string) string { return name + "-" + config.RegionCode(region) }
 
 // add puts a node into a region, with links to what it talks to.
 func (b *builder) add(region, name string, n topology.Node, behind ...string) string {
-	n.ID, n.Region, n.Generation, n.Exposure = id(name, region), region, 1, topology.Private
+	n.ID, n.Generation = b.ID(nameIn(name, region))
+	n.Region, n.Exposure = region, topology.Private
 	if n.Faces() {
 		n.Exposure = topology.Public
 	}
@@ -87,7 +92,7 @@ const standbyFrom = 2
 // leads is the region in which a database's leader stands now.
 func (b *builder) leads(name string) (region string, ok bool) {
 	for _, n := range b.now.OfKind(topology.Database) {
-		if n.ID == id(name, n.Region) && !n.Replica() && !n.Fenced() {
+		if n.Name() == nameIn(name, n.Region) && !n.Replica() && !n.Fenced() {
 			return n.Region, true
 		}
 	}

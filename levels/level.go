@@ -126,8 +126,8 @@ func Build(app config.App, level int, now topology.Topology) (topology.Topology,
 func Keep(t, now topology.Topology) topology.Topology {
 	t = t.Clone()
 	for _, n := range Down(now).Nodes {
-		if _, ok := t.Node(n.ID); ok {
-			continue
+		if _, ok := t.Node(n.ID); ok || n.Fenced() && n.Generation < t.Generations[n.Name()] {
+			continue // another leads instead of it, and has what it had
 		}
 		if t.Level > 0 && n.Database != nil && n.Database.Service != "" {
 			n.Database.Stale = true

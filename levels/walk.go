@@ -1,8 +1,6 @@
 package levels
 
 import (
-	"slices"
-
 	"github.com/scale-levels/scale/internal/topology"
 )
 
@@ -48,7 +46,7 @@ func Walk(now, wanted topology.Topology) []Step {
 		return steps
 	}
 	switch {
-	case leadMoves(now, wanted):
+	case LeadMoves(now, wanted):
 		return failoverWalk(now, wanted)
 	case len(wanted.Nodes) == 0 && len(now.Nodes) > 0:
 		down := Down(now)
@@ -69,16 +67,6 @@ func Walk(now, wanted topology.Topology) []Step {
 	default:
 		return []Step{{"update", "Bring everything to what is wanted", GateAnswers, wanted}}
 	}
-}
-
-// leadMoves reports whether a database that leads is to follow one that follows. No level
-// asks for that: a leader stays where it leads.
-func leadMoves(now, wanted topology.Topology) bool {
-	return slices.ContainsFunc(wanted.OfKind(topology.Database), func(w topology.Node) bool {
-		n, _ := now.Node(w.ID)
-		next, _ := now.Node(w.Database.Of)
-		return w.Replica() && n.Database != nil && !n.Replica() && next.Replica()
-	})
 }
 
 // behindMaintenance changes what stands while the maintenance page answers.

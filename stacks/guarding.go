@@ -83,6 +83,11 @@ func (e *Environment) allowed(g Goal) []string {
 type failer interface {
 	// Failover refuses where that would lose what need not be lost, and tells what may be.
 	Failover(ctx context.Context, now, wanted topology.Topology, pins map[string]string) (found []string, err error)
+	// Anew reports whether a database that stands cannot be made to follow another.
+	Anew() bool
+	// Promote does, before the update of a step, what lets databases lead that followed, where
+	// the update itself does not do it. It may be asked for again.
+	Promote(ctx context.Context, was, is topology.Topology, waiting func(string)) error
 }
 
 // router is a target that knows where its routes lead.

@@ -34,7 +34,11 @@ func (e *Environment) wanted(g Goal) (topology.Topology, error) {
 	case g.Verb == "down":
 		return levels.Down(now), nil
 	case g.Verb == "failover":
-		return levels.Failover(now, g.Region)
+		f, ok := e.target.(failer)
+		if !ok {
+			return now, &Error{What: "no database on " + e.target.Name() + " can be led from elsewhere"}
+		}
+		return levels.Failover(now, g.Region, f.Anew())
 	}
 	level := g.Level
 	if w := e.record.Walk; level == 0 && w != nil && w.Verb == "up" {
@@ -109,8 +113,6 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 			return p, nil, err
 		}
 		p.Found = append(p.Found, found...)
-	} else if g.Verb == "failover" {
-		return p, nil, &Error{What: "this version brings the lead of a database to another region on the target local only", Hint: "nothing was changed; on AWS a promotion is not built yet"}
 	}
 	if g.Verb != "down" {
 		moved, err := e.target.Pin(wanted, e.pins, g.Port)

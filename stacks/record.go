@@ -167,6 +167,7 @@ func (r *Record) with(also func(topology.Node) bool) topology.Topology {
 	if len(t.Regions) == 0 {
 		t.App, t.Env, t.Regions = r.Walk.Pending.App, r.Walk.Pending.Env, r.Walk.Pending.Regions
 	}
+	t.Generations = r.Walk.Pending.Clone().Generations // a walk only ever adds to them
 	for _, n := range r.Walk.Pending.Clone().Nodes {
 		// A replica that was to lead may do so: to make it follow again would be to lose
 		// what has been written to it.

@@ -217,6 +217,9 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	if err := e.snapshot(ctx, r.Changes, s.Topology, waiting); err != nil {
 		return err
 	}
+	if err := e.promote(ctx, s.Topology, waiting); err != nil {
+		return err
+	}
 	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {
 		return err
 	}
@@ -253,6 +256,28 @@ func (e *Environment) snapshot(ctx context.Context, changes []plan.Change, t top
 		return fmt.Errorf("snapshot before the change: %w", err)
 	}
 	e.record.Walk.Doing = ""
+	return nil
+}
+
+// promote lets databases lead that followed, where that is a verb of the target. That it is
+// asked for is noted before: from then on they count as leaders.
+func (e *Environment) promote(ctx context.Context, t topology.Topology, waiting func(string)) error {
+	f, ok := e.target.(failer)
+	if !ok || !levels.LeadMoves(e.record.Topology, t) {
+		return nil
+	}
+	if e.record.Walk != nil {
+		e.record.Walk.Doing = "promotion"
+	}
+	if err := e.save(); err != nil {
+		return err
+	}
+	if err := f.Promote(ctx, e.record.Topology, t, waiting); err != nil {
+		return fmt.Errorf("let another database lead: %w", err)
+	}
+	if e.record.Walk != nil {
+		e.record.Walk.Doing = ""
+	}
 	return nil
 }
 

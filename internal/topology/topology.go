@@ -8,7 +8,10 @@ package topology
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 )
 
 // Kind says what a node is.
@@ -56,6 +59,9 @@ type Topology struct {
 	Maintenance Maintenance `json:"maintenance"`
 	Nodes       []Node      `json:"nodes,omitempty"` // sorted by ID
 	Links       []Link      `json:"links,omitempty"` // sorted by From, then To
+	// Generations are how many nodes there have been of a name, which is an id without its
+	// generation; one, of those that are not here.
+	Generations map[string]int `json:"generations,omitempty"`
 }
 
 // Region is a place where nodes stand.
@@ -96,6 +102,9 @@ type Link struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
+
+// Name is the node's id without its generation.
+func (n Node) Name() string { return strings.TrimSuffix(n.ID, fmt.Sprintf("-g%d", n.Generation)) }
 
 // HoldsData reports whether removing the node would lose what users put there.
 func (n Node) HoldsData() bool {
@@ -198,6 +207,20 @@ func (t *Topology) Remove(id string) {
 	t.Links = slices.DeleteFunc(t.Links, func(l Link) bool { return l.From == id })
 }
 
+// ID is that of the youngest node of a name, and its generation.
+func (t Topology) ID(name string) (id string, generation int) {
+	generation = max(t.Generations[name], 1)
+	return fmt.Sprintf("%s-g%d", name, generation), generation
+}
+
+// Renew gives a name another generation, so that a node of it stands beside the one before.
+func (t *Topology) Renew(name string) {
+	if t.Generations == nil {
+		t.Generations = map[string]int{}
+	}
+	t.Generations[name] = max(t.Generations[name], 1) + 1
+}
+
 // Home is the first region's name, "" when there is none.
 func (t Topology) Home() string {
 	if len(t.Regions) == 0 {
@@ -209,7 +232,7 @@ func (t Topology) Home() string {
 // Clone is a deep copy: a change to it never shows in t.
 func (t Topology) Clone() Topology {
 	c := t
-	c.Regions, c.Links = slices.Clone(t.Regions), slices.Clone(t.Links)
+	c.Regions, c.Links, c.Generations = slices.Clone(t.Regions), slices.Clone(t.Links), maps.Clone(t.Generations)
 	c.Nodes = make([]Node, len(t.Nodes))
 	for i, n := range t.Nodes {
 		c.Nodes[i] = n.Clone()

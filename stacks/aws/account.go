@@ -23,6 +23,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/aws/program"
 )
 
 // account is a real one, by the credentials of the standard chain, or an emulator.
@@ -101,14 +102,13 @@ func (a *account) Healthy(ctx context.Context, pool topology.Node, physical stri
 }
 
 // Lag implements Verbs.
-func (a *account) Lag(ctx context.Context, replica topology.Node, physical string) (time.Duration, error) {
+func (a *account) Lag(ctx context.Context, replica topology.Node, physical string, since time.Time) (time.Duration, error) {
 	c, err := a.load(ctx, replica.Region)
 	if err != nil {
 		return 0, err
 	}
-	now := time.Now()
 	out, err := cloudwatch.NewFromConfig(c).GetMetricStatistics(ctx, &cloudwatch.GetMetricStatisticsInput{
-		Namespace: sdk.String("AWS/RDS"), MetricName: sdk.String("ReplicaLag"), StartTime: sdk.Time(now.Add(-5 * time.Minute)), EndTime: sdk.Time(now), Period: sdk.Int32(60),
+		Namespace: sdk.String("AWS/RDS"), MetricName: sdk.String("ReplicaLag"), StartTime: sdk.Time(since), EndTime: sdk.Time(time.Now().Add(lagWindow)), Period: sdk.Int32(60),
 		Statistics: []cwtypes.Statistic{cwtypes.StatisticMaximum}, Dimensions: []cwtypes.Dimension{{Name: sdk.String("DBInstanceIdentifier"), Value: sdk.String(physical)}}})
 	if err != nil {
 		return 0, explain(err, "cloudwatch:GetMetricStatistics")
@@ -116,7 +116,7 @@ func (a *account) Lag(ctx context.Context, replica topology.Node, physical strin
 	var latest time.Time
 	lag := time.Duration(-1)
 	for _, p := range out.Datapoints {
-		if p.Timestamp != nil && p.Timestamp.After(latest) && p.Maximum != nil {
+		if p.Timestamp != nil && p.Timestamp.After(latest) && !p.Timestamp.Before(since) && p.Maximum != nil {
 			latest, lag = *p.Timestamp, time.Duration(*p.Maximum*float64(time.Second))
 		}
 	}
@@ -124,6 +124,103 @@ func (a *account) Lag(ctx context.Context, replica topology.Node, physical strin
 		return 0, fmt.Errorf("%s: its lag is not known yet", replica.ID)
 	}
 	return lag, nil
+}
+
+// Database implements Verbs.
+func (a *account) Database(ctx context.Context, db topology.Node, physical string) (status, follows string, err error) {
+	c, err := a.load(ctx, db.Region)
+	if err != nil {
+		return "", "", err
+	}
+	return describe(ctx, rds.NewFromConfig(c), physical)
+}
+
+func describe(ctx context.Context, client *rds.Client, physical string) (status, follows string, err error) {
+	out, err := client.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &physical})
+	if err != nil {
+		return "", "", explain(err, "rds:DescribeDBInstances")
+	}
+	if len(out.DBInstances) != 1 {
+		return "", "", fmt.Errorf("RDS knows %d databases called %s", len(out.DBInstances), physical)
+	}
+	db := out.DBInstances[0]
+	return sdk.ToString(db.DBInstanceStatus), sdk.ToString(db.ReadReplicaSourceDBInstanceIdentifier), nil
+}
+
+// Cut implements Verbs: no connection outlives a restart.
+func (a *account) Cut(ctx context.Context, db topology.Node, physical string) (time.Time, error) {
+	c, err := a.load(ctx, db.Region)
+	if err != nil {
+		return time.Time{}, err
+	}
+	client := rds.NewFromConfig(c)
+	before, err := lastRestart(ctx, client, physical)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if _, err := client.RebootDBInstance(ctx, &rds.RebootDBInstanceInput{DBInstanceIdentifier: &physical}); err != nil {
+		return time.Time{}, explain(err, "rds:RebootDBInstance")
+	}
+	for { // for a moment after it was asked to restart, a database still counts as available
+		if at, err := lastRestart(ctx, client, physical); err != nil || at.After(before) {
+			return at, err
+		}
+		if err := pause(ctx); err != nil {
+			return time.Time{}, fmt.Errorf("%s was asked to restart, and RDS does not say that it has: %w", physical, err)
+		}
+	}
+}
+
+// lastRestart is when RDS noted one, in the last hour and by its own clock.
+func lastRestart(ctx context.Context, client *rds.Client, physical string) (last time.Time, err error) {
+	out, err := client.DescribeEvents(ctx, &rds.DescribeEventsInput{SourceIdentifier: &physical, SourceType: rdstypes.SourceTypeDbInstance,
+		Duration: sdk.Int32(60), EventCategories: []string{"availability"}})
+	if err != nil {
+		return last, explain(err, "rds:DescribeEvents")
+	}
+	for _, e := range out.Events {
+		if e.Date != nil && e.Date.After(last) && strings.Contains(strings.ToLower(sdk.ToString(e.Message)), "restarted") {
+			last = *e.Date
+		}
+	}
+	return last, nil
+}
+
+// pause waits between two looks at whether something has come about.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(pollEvery):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pollEvery is how often an account is asked whether something has come about.
+const pollEvery = 10 * time.Second
+
+// Promote implements Verbs.
+func (a *account) Promote(ctx context.Context, replica topology.Node, physical string) error {
+	c, err := a.load(ctx, replica.Region)
+	if err != nil {
+		return err
+	}
+	client := rds.NewFromConfig(c)
+	if _, err := client.PromoteReadReplica(ctx, &rds.PromoteReadReplicaInput{DBInstanceIdentifier: &physical, BackupRetentionPeriod: sdk.Int32(program.BackupDays)}); err != nil {
+		return explain(err, "rds:PromoteReadReplica")
+	}
+	for {
+		status, follows, err := describe(ctx, client, physical)
+		if err != nil {
+			return err
+		}
+		if status == available && follows == "" {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("the promotion of %s has not ended: RDS says %q: %w", physical, status, err)
+		}
+	}
 }
 
 // Snapshot implements Verbs.

@@ -21,6 +21,9 @@ const patience = 15 * time.Minute
 // lagBound is how far a replica may be behind before readers are sent to it.
 const lagBound = 5 * time.Second
 
+// lagWindow is how old what is known of a lag may be: it is told by the minute.
+const lagWindow = 5 * time.Minute
+
 // Gate returns when a gate of levels holds, or why it does not.
 func (a *AWS) Gate(ctx context.Context, gate string, t topology.Topology, pins map[string]string, waiting func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -83,7 +86,7 @@ func (a *AWS) caughtUp(ctx context.Context, t topology.Topology) error {
 		if !n.Replica() {
 			continue
 		}
-		lag, err := a.verbs.Lag(ctx, n, program.Name(t, n.ID, 63))
+		lag, err := a.verbs.Lag(ctx, n, program.Name(t, n.ID, 63), time.Now().Add(-lagWindow))
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
 	"github.com/scale-levels/scale/internal/plan"
+	"github.com/scale-levels/scale/stacks/aws/program"
 	"github.com/scale-levels/scale/stacks/engine"
 	"github.com/scale-levels/scale/stacks/rehearsal"
 )
@@ -192,6 +193,9 @@ func (m *model) answer(r engine.Request, name, id, arn string, in func(string) s
 		return s(in("identifier") + ".c" + h[:11] + "." + region(r) + ".rds.amazonaws.com"), r.Type == "aws:rds/instance:Instance"
 	case "endpoint":
 		return s(in("identifier") + ".c" + h[:11] + "." + region(r) + ".rds.amazonaws.com:" + in("port")), r.Type == "aws:rds/instance:Instance"
+	case "engine", "engineVersion", "username", "dbName": // a replica has them of its leader
+		v := map[string]string{"engine": program.DatabaseEngine, "engineVersion": program.DatabaseVersion, "username": program.DatabaseUser, "dbName": program.DatabaseName}[name]
+		return s(v), r.Type == databaseType && in("replicateSourceDb") != ""
 	case "primaryEndpointAddress":
 		return s("master." + in("replicationGroupId") + "." + h[:6] + "." + region(r) + ".cache.amazonaws.com"), true
 	case "bucketDomainName":
@@ -322,8 +326,11 @@ func (m *model) refuseDelete(r engine.Request, w *rehearsal.World) error {
 	if r.Type == "aws:rds/instance:Instance" && text(t.Inputs["skipFinalSnapshot"]) != "true" && text(t.Inputs["finalSnapshotIdentifier"]) == "" {
 		return refusal(r, "InvalidParameterCombination", t.Name+" needs finalSnapshotIdentifier unless skipFinalSnapshot is set")
 	}
-	if r.Type == "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter" {
-		return nil // it is one side of the connection, and goes with it
+	switch r.Type {
+	case "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter": // it is one side of the connection, and goes with it
+		return nil
+	case "aws:ecs/taskDefinition:TaskDefinition": // services that use it go on with it (ECS documentation, "DeregisterTaskDefinition")
+		return nil
 	}
 	if user := w.UserOf(t); user != nil {
 		return refusal(r, "DependencyViolation", t.Name+" is used by "+user.Type+" "+user.Name)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
 	"github.com/scale-levels/scale/internal/plan"
 	"github.com/scale-levels/scale/internal/topology"
 	"github.com/scale-levels/scale/stacks/aws/program"
@@ -22,8 +24,14 @@ type Verbs interface {
 	// Healthy are how many targets of a pool answer their health path, and how many
 	// there should be.
 	Healthy(ctx context.Context, pool topology.Node, physical string) (healthy int, err error)
-	// Lag is how far a replica is behind its leader.
-	Lag(ctx context.Context, replica topology.Node, physical string) (time.Duration, error)
+	// Lag is how far a replica was behind its leader at a moment that is not before since.
+	Lag(ctx context.Context, replica topology.Node, physical string, since time.Time) (time.Duration, error)
+	// Database is how a database is, in RDS's words ("available"), and which it follows; "": it leads.
+	Database(ctx context.Context, db topology.Node, physical string) (status, follows string, err error)
+	// Cut ends all connections to a database, and returns once that is done, with when it was.
+	Cut(ctx context.Context, db topology.Node, physical string) (time.Time, error)
+	// Promote lets a replica lead, and returns when it takes writes.
+	Promote(ctx context.Context, replica topology.Node, physical string) error
 	// Snapshot copies what a database holds, and returns when that can be gone back to.
 	// One of that name that is there already is the one.
 	Snapshot(ctx context.Context, db topology.Node, physical, name string) error
@@ -62,13 +70,53 @@ func (r *rehearsed) Healthy(_ context.Context, pool topology.Node, _ string) (in
 	return 0, nil
 }
 
-func (r *rehearsed) Lag(_ context.Context, replica topology.Node, _ string) (time.Duration, error) {
+func (r *rehearsed) Lag(_ context.Context, replica topology.Node, _ string, _ time.Time) (time.Duration, error) {
+	_, err := r.database(replica)
+	return 0, err
+}
+
+// database is what stands of one.
+func (r *rehearsed) database(n topology.Node) (*rehearsal.Thing, error) {
 	for _, t := range r.cloud.Things() {
-		if t.Type == "aws:rds/instance:Instance" && t.Name == replica.ID {
-			return 0, nil
+		if t.Type == databaseType && t.Name == n.ID {
+			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("%s does not stand", replica.ID)
+	return nil, fmt.Errorf("DBInstanceNotFound: %s does not stand (rehearsed answer)", n.ID)
+}
+
+func (r *rehearsed) Database(_ context.Context, db topology.Node, _ string) (status, follows string, err error) {
+	t, err := r.database(db)
+	if err != nil {
+		return "", "", err
+	}
+	return "available", text(t.Inputs["replicateSourceDb"]), nil
+}
+
+func (r *rehearsed) Cut(_ context.Context, db topology.Node, _ string) (time.Time, error) {
+	return time.Now(), r.cloud.Verb(rehearsal.Operation{Op: opCut, Type: databaseType, Name: db.ID}, func() error {
+		_, err := r.database(db)
+		return err
+	})
+}
+
+func (r *rehearsed) Promote(_ context.Context, replica topology.Node, _ string) error {
+	return r.cloud.Verb(rehearsal.Operation{Op: opPromote, Type: databaseType, Name: replica.ID}, func() error {
+		t, err := r.database(replica)
+		if err != nil {
+			return err
+		}
+		if text(t.Inputs["replicateSourceDb"]) == "" {
+			return fmt.Errorf("InvalidDBInstanceState: %s is not a read replica (rehearsed answer)", replica.ID)
+		}
+		leads := *t
+		leads.Inputs, leads.Out = t.Inputs.Copy(), t.Out.Copy()
+		for _, m := range []resource.PropertyMap{leads.Inputs, leads.Out} {
+			delete(m, "replicateSourceDb")
+			m["backupRetentionPeriod"] = resource.NewNumberProperty(program.BackupDays)
+		}
+		return r.cloud.Stand(&leads)
+	})
 }
 
 func (r *rehearsed) Snapshot(_ context.Context, db topology.Node, physical, name string) error {
@@ -80,6 +128,8 @@ const (
 	opPublish    = plan.Op("publish")
 	opInvalidate = plan.Op("invalidate")
 	opRun        = plan.Op("run")
+	opCut        = plan.Op("cut")
+	opPromote    = plan.Op("promote")
 )
 
 // stands reports whether something of a type has this id or ARN.

@@ -63,6 +63,14 @@ func (l *Local) Failover(ctx context.Context, now, wanted topology.Topology, pin
 	return found, nil
 }
 
+// Anew implements stacks' failover: one that led follows from a fresh copy, as itself.
+func (l *Local) Anew() bool { return false }
+
+// Promote implements stacks' failover: the provider does it.
+func (l *Local) Promote(context.Context, topology.Topology, topology.Topology, func(string)) error {
+	return nil
+}
+
 // hasAll says whether the one that is to lead instead of a dead leader has all that this one
 // acknowledged: a write was on one replica at least, so that the one that got most has all,
 // if all can be asked.

@@ -64,9 +64,24 @@ func (p *provider) Check(_ context.Context, r engine.Request) (resource.Property
 
 // Diff implements engine.Provider.
 func (p *provider) Diff(_ context.Context, r engine.Request) (engine.Diff, error) {
+	if p.c.Model != nil {
+		r.OldInputs = said(r)
+	}
 	d := engine.DiffByTable(p.c.Table, r)
 	d.Beside = p.c.Model != nil && p.c.Model.Beside(r)
 	return d, nil
+}
+
+// said are the old inputs with what is said now for the first time and was so before: what
+// the service chose is no change when somebody chooses the same.
+func said(r engine.Request) resource.PropertyMap {
+	old := r.OldInputs.Copy()
+	for k, v := range r.Inputs {
+		if was, ok := r.Olds[k]; ok && !old.HasValue(k) && was.DeepEquals(v) {
+			old[k] = v
+		}
+	}
+	return old
 }
 
 // Create implements engine.Provider. Where there is no model, what stands under

@@ -34,12 +34,17 @@ const (
 // instanceClasses are a database's sizes.
 var instanceClasses = map[string]string{"small": "db.t4g.small", "medium": "db.m7g.large", "large": "db.m7g.2xlarge"}
 
-// The database's user and name are constants: both make another database when they
-// change, so that the application's name must not reach them.
+// The database's engine, user and name are constants: most make another database when they
+// changes, so that the application's name must not reach them.
 const (
-	databaseUser = "scale"
-	databaseName = "app"
+	DatabaseEngine  = "postgres"
+	DatabaseVersion = "16"
+	DatabaseUser    = "scale"
+	DatabaseName    = "app"
 )
+
+// BackupDays is for how long a leader's backups are kept.
+const BackupDays = 14
 
 // database makes a leader, or a replica of one in another region.
 func (p *program) database(n topology.Node, c *node) error {
@@ -82,10 +87,10 @@ func (p *program) database(n topology.Node, c *node) error {
 		// Which database a replica follows is told once: a promotion is a verb.
 		opts = append(opts, pulumi.IgnoreChanges([]string{"replicateSourceDb"}))
 	} else {
-		args.Engine, args.EngineVersion, args.DbName, args.Username = str("postgres"), str("16"), str(databaseName), str(databaseUser)
+		args.Engine, args.EngineVersion, args.DbName, args.Username = str(DatabaseEngine), str(DatabaseVersion), str(DatabaseName), str(DatabaseUser)
 		args.Password = p.password(n.ID)
 		args.AllocatedStorage, args.MultiAz = num(20), yes(n.Database.Standby)
-		args.BackupRetentionPeriod, args.DeleteAutomatedBackups, args.DeletionProtection = num(14), yes(false), yes(protected)
+		args.BackupRetentionPeriod, args.DeleteAutomatedBackups, args.DeletionProtection = num(BackupDays), yes(false), yes(protected)
 		args.SkipFinalSnapshot, args.FinalSnapshotIdentifier = yes(false), str(p.lasting(n.ID+"-final", 255))
 		opts = append(opts, pulumi.Protect(protected))
 	}
@@ -93,7 +98,7 @@ func (p *program) database(n topology.Node, c *node) error {
 		return err
 	}
 	password := p.password(leader(n))
-	s.url = pulumi.ToSecret(pulumi.Sprintf("postgres://%s:%s@%s:%d/%s?sslmode=require", databaseUser, password, s.from.Address, databasePort, databaseName)).(pulumi.StringOutput)
+	s.url = pulumi.ToSecret(pulumi.Sprintf("postgres://%s:%s@%s:%d/%s?sslmode=require", DatabaseUser, password, s.from.Address, databasePort, DatabaseName)).(pulumi.StringOutput)
 	return p.databaseAlarms(n, c, s.from)
 }
 
@@ -179,8 +184,8 @@ func (p *program) links() error {
 	for _, l := range p.t.Links {
 		from, _ := p.t.Node(l.From)
 		s, ok := p.stores[l.To]
-		if !ok || s.group == nil || from.Backend == nil {
-			continue
+		if !ok || s.group == nil || from.Backend == nil || s.n.Fenced() {
+			continue // nobody gets into a database that was fenced, whatever it takes itself for
 		}
 		source, group := p.runs(from)
 		id, outID := source+"-to-"+l.To, source+"-to-"+l.To

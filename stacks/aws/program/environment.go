@@ -42,7 +42,7 @@ func (p *program) environment(n topology.Node) map[string]any {
 func (p *program) connections(n topology.Node) map[string]string {
 	keys := map[string]string{}
 	for _, d := range p.t.LinkedFrom(n.ID, topology.Database) {
-		if !d.Replica() {
+		if _, ok := keys["DATABASE_URL"]; !d.Replica() && (!ok || !d.Fenced()) {
 			keys["DATABASE_URL"] = d.ID
 		}
 		if _, ok := keys["DATABASE_REPLICA_URL"]; !ok || d.Replica() {

@@ -1,7 +1,10 @@
 package program
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
@@ -190,27 +193,43 @@ func (p *program) nat(c *node) error {
 	return err
 }
 
-// peerings join the home region's network with those of the others.
+// peerings join the networks of regions in which something talks to something in the
+// other, each pair by the one that has been there for longer.
 func (p *program) peerings() error {
-	home := p.regions[p.t.Home()]
-	for _, t := range p.t.Regions[1:] {
-		r := p.regions[t.Name]
-		id := home.code + "-" + r.code
-		c, err := p.component("scale:aws:peering", id, home.name)
+	joined := map[[2]*region]bool{}
+	for _, l := range p.t.Links {
+		from, _ := p.t.Node(l.From)
+		to, _ := p.t.Node(l.To)
+		if from.Backend == nil || to.Region == "" || to.Files != nil || from.Region == to.Region {
+			continue // a bucket is reached without
+		}
+		pair := [2]*region{p.regions[from.Region], p.regions[to.Region]}
+		if p.s.Networks[pair[1].name] < p.s.Networks[pair[0].name] {
+			pair[0], pair[1] = pair[1], pair[0]
+		}
+		joined[pair] = true
+	}
+	pairs := slices.SortedFunc(maps.Keys(joined), func(a, b [2]*region) int {
+		return cmp.Or(cmp.Compare(a[0].code, b[0].code), cmp.Compare(a[1].code, b[1].code))
+	})
+	for _, pair := range pairs {
+		first, second := pair[0], pair[1]
+		id := first.code + "-" + second.code
+		c, err := p.component("scale:aws:peering", id, first.name)
 		if err != nil {
 			return err
 		}
-		asked, err := ec2.NewVpcPeeringConnection(p.ctx, id, &ec2.VpcPeeringConnectionArgs{VpcId: home.vpc.ID(), PeerVpcId: r.vpc.ID(), PeerRegion: str(r.name),
+		asked, err := ec2.NewVpcPeeringConnection(p.ctx, id, &ec2.VpcPeeringConnectionArgs{VpcId: first.vpc.ID(), PeerVpcId: second.vpc.ID(), PeerRegion: str(second.name),
 			Tags: p.tags(p.name(id, 255))}, c.in()...)
 		if err != nil {
 			return err
 		}
 		accepted, err := ec2.NewVpcPeeringConnectionAccepter(p.ctx, id, &ec2.VpcPeeringConnectionAccepterArgs{VpcPeeringConnectionId: asked.ID(), AutoAccept: yes(true),
-			Tags: p.tags(p.name(id, 255))}, pulumi.Parent(c), pulumi.Provider(r.provider))
+			Tags: p.tags(p.name(id, 255))}, pulumi.Parent(c), pulumi.Provider(second.provider))
 		if err != nil {
 			return err
 		}
-		for _, way := range []struct{ from, to *region }{{home, r}, {r, home}} {
+		for _, way := range []struct{ from, to *region }{{first, second}, {second, first}} {
 			if _, err := ec2.NewRoute(p.ctx, way.from.code+"-to-"+way.to.code, &ec2.RouteArgs{RouteTableId: way.from.appTable.ID(), DestinationCidrBlock: str(p.cidr(way.to.name, -1, 0)),
 				VpcPeeringConnectionId: asked.ID()}, pulumi.Parent(c), pulumi.Provider(way.from.provider), pulumi.DependsOn([]pulumi.Resource{accepted})); err != nil {
 				return err

@@ -51,10 +51,7 @@ func (p *program) foundation() error {
 			return err
 		}
 	}
-	if len(p.t.Regions) > 1 {
-		return p.peerings()
-	}
-	return nil
+	return p.peerings()
 }
 
 // certificate is one for the name and the names below it, proved by a record that
