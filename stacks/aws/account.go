@@ -27,7 +27,10 @@ import (
 )
 
 // account is a real one, by the credentials of the standard chain, or an emulator.
-type account struct{ profile, endpoint string }
+type account struct {
+	profile, endpoint string
+	every             time.Duration
+}
 
 // load finds credentials: environment, shared files and SSO, container, instance.
 func (a *account) load(ctx context.Context, region string) (sdk.Config, error) {
@@ -165,7 +168,7 @@ func (a *account) Cut(ctx context.Context, db topology.Node, physical string) (t
 		if at, err := lastRestart(ctx, client, physical); err != nil || at.After(before) {
 			return at, err
 		}
-		if err := pause(ctx); err != nil {
+		if err := a.pause(ctx); err != nil {
 			return time.Time{}, fmt.Errorf("%s was asked to restart, and RDS does not say that it has: %w", physical, err)
 		}
 	}
@@ -186,18 +189,15 @@ func lastRestart(ctx context.Context, client *rds.Client, physical string) (last
 	return last, nil
 }
 
-// pause waits between two looks at whether something has come about.
-func pause(ctx context.Context) error {
+// pause waits between two looks.
+func (a *account) pause(ctx context.Context) error {
 	select {
-	case <-time.After(pollEvery):
+	case <-time.After(a.every):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
-
-// pollEvery is how often an account is asked whether something has come about.
-const pollEvery = 10 * time.Second
 
 // Promote implements Verbs.
 func (a *account) Promote(ctx context.Context, replica topology.Node, physical string) error {
@@ -217,7 +217,7 @@ func (a *account) Promote(ctx context.Context, replica topology.Node, physical s
 		if status == available && follows == "" {
 			return nil
 		}
-		if err := pause(ctx); err != nil {
+		if err := a.pause(ctx); err != nil {
 			return fmt.Errorf("the promotion of %s has not ended: RDS says %q: %w", physical, status, err)
 		}
 	}

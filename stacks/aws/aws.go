@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -41,6 +42,7 @@ type Config struct {
 type AWS struct {
 	Config
 	verbs Verbs
+	every time.Duration // between two looks at whether something has come about
 	pins  map[string]string
 	// lookup finds the variables that the application's secrets are taken from.
 	lookup func(string) (string, bool)
@@ -56,14 +58,14 @@ const rehearsedImage = "ami-0123456789abcdef0"
 
 // New is the AWS target of an environment; nothing is asked yet.
 func New(c Config) *AWS {
-	a := &AWS{Config: c, lookup: os.LookupEnv, servers: net.DefaultResolver.LookupNS}
+	a := &AWS{Config: c, every: lookEvery, lookup: os.LookupEnv, servers: net.DefaultResolver.LookupNS}
 	if c.Rehearsal != nil {
 		c.Rehearsal.Model, c.Rehearsal.Whole = a.Model(), true
 		a.verbs = &rehearsed{c.Rehearsal, RehearsedAccount}
 		// A rehearsal is kept in the open, and connects to nothing.
 		a.lookup = func(name string) (string, bool) { return "rehearsed-" + strings.ToLower(name), true }
 	} else {
-		a.verbs = &account{profile: c.Profile, endpoint: c.Endpoint}
+		a.verbs = &account{profile: c.Profile, endpoint: c.Endpoint, every: lookEvery}
 	}
 	return a
 }

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // Terraform is what the Terraform provider calls a type.
@@ -12,3 +13,6 @@ func Terraform(typ string) string { return byType()[typ].terraform }
 func (a *AWS) NameServers(f func() ([]*net.NS, error)) {
 	a.servers = func(context.Context, string) ([]*net.NS, error) { return f() }
 }
+
+// Every makes an account be looked at as often as that.
+func (a *AWS) Every(d time.Duration) { a.every, a.verbs.(*account).every = d, d }

@@ -24,6 +24,9 @@ const lagBound = 5 * time.Second
 // lagWindow is how old what is known of a lag may be: it is told by the minute.
 const lagWindow = 5 * time.Minute
 
+// lookEvery is how often an account is asked whether something has come about.
+const lookEvery = 10 * time.Second
+
 // Gate returns when a gate of levels holds, or why it does not.
 func (a *AWS) Gate(ctx context.Context, gate string, t topology.Topology, pins map[string]string, waiting func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -58,7 +61,7 @@ func (a *AWS) until(ctx context.Context, waiting func(string), holds func() erro
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(10 * time.Second):
+		case <-time.After(a.every):
 		}
 	}
 }

@@ -181,7 +181,7 @@ const byItself = "SCALE_TEST_ALONE"
 func alone(t *testing.T, env ...string) string {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.timeout", "40m")
-	c.Env = append(append(os.Environ(), byItself+"=1"), env...)
+	c.Env = append(append(os.Environ(), byItself+"=1", "GOGC=300", "GOMEMLIMIT=4GiB"), env...) // a quarter less of the processor than by default
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
