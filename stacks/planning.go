@@ -208,7 +208,7 @@ func (e *Environment) preview(ctx context.Context, p *plan.Plan, steps []levels.
 	stands := e.stack
 	opts := engine.Options{Refresh: true, Sink: messages(sink), Lift: anything}
 	for i, s := range steps {
-		st := plan.Step{ID: s.ID, Title: s.Title, Gate: string(s.Gate), Closed: closes(s.Topology), Rehearse: i > 0}
+		st := plan.Step{ID: s.ID, Title: s.Title, Gate: string(s.Gate), Closed: closes(s.Topology) || i > 0 && leaderless(steps[i-1].Topology), Rehearse: i > 0}
 		program := e.target.Program(s.Topology, e.pins)
 		// Of a later step too, a preview and not what the rehearsal then does: what is not
 		// known before the step counts as a change, here as when the step is taken.
@@ -283,7 +283,17 @@ func anything(string) bool { return true }
 // closes reports whether the public address answers with the maintenance page, or
 // nobody takes writes.
 func closes(t topology.Topology) bool {
-	return slices.ContainsFunc(t.Nodes, func(n topology.Node) bool { return n.Entry != nil && n.Entry.Maintenance != nil || n.Fenced() })
+	return leaderless(t) || slices.ContainsFunc(t.OfKind(topology.Entry), func(n topology.Node) bool { return n.Entry.Maintenance != nil })
+}
+
+// leaderless reports whether a database was fenced and none leads instead of it yet.
+func leaderless(t topology.Topology) bool {
+	dbs := t.OfKind(topology.Database)
+	return slices.ContainsFunc(dbs, func(n topology.Node) bool {
+		return n.Fenced() && !slices.ContainsFunc(dbs, func(o topology.Node) bool {
+			return o.Database.Service == n.Database.Service && !o.Replica() && !o.Stopped()
+		})
+	})
 }
 
 // overhead is what a step costs besides its resources: the engine, the gate's
