@@ -57,7 +57,7 @@ func switching(now, wanted topology.Topology) (Step, bool) {
 }
 
 func switchTitle(m topology.MoveSpec) string {
-	return fmt.Sprintf("Hold requests to %s, count, and let %s take the writes", m.Service, m.To)
+	return fmt.Sprintf("Count what %s has, and let %s take the writes", m.Service, m.To)
 }
 
 // Settled is a topology without what only a move needed: the tables are where it says.
@@ -161,7 +161,7 @@ func added(n, w topology.Node) []string {
 }
 
 func nameTables(n topology.Node) string {
-	return fmt.Sprintf("; on the target local it moves when services.%s.tables names its tables", n.Database.Service)
+	return fmt.Sprintf("; it moves when services.%s.tables names its tables", n.Database.Service)
 }
 
 // steps of a move, between two topologies that differ only in the service's pools and

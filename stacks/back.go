@@ -123,10 +123,12 @@ func (e *Environment) stepBack(ctx, now context.Context, g Goal, s levels.Step, 
 		return err
 	}
 	tell := func(ev plan.Event) { ev.Step = "back"; sink(ev) }
+	waiting := func(what string) { tell(plan.Event{Time: time.Now(), Kind: plan.Waiting, Text: what}) }
+	if err := e.abandon(ctx, s.Topology, waiting); err != nil {
+		return err
+	}
 	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {
 		return err
 	}
-	return e.target.Gate(ctx, string(s.Gate), s.Topology, e.pins, func(what string) {
-		tell(plan.Event{Time: time.Now(), Kind: plan.Waiting, Text: what})
-	})
+	return e.target.Gate(ctx, string(s.Gate), s.Topology, e.pins, waiting)
 }

@@ -155,6 +155,27 @@ type mover interface {
 	Movable(ctx context.Context, m topology.MoveSpec, pins map[string]string) error
 	// Moved reports whether the tables take writes where they were to go.
 	Moved(ctx context.Context, m topology.MoveSpec, pins map[string]string) (bool, error)
+	// Abandon takes away what a copy has left that goes nowhere, where deleting the move's
+	// resources does not.
+	Abandon(ctx context.Context, m topology.MoveSpec, pins map[string]string, waiting func(string)) error
+}
+
+// abandon gives up the moves that were begun and that the next topology does not know,
+// unless they have arrived.
+func (e *Environment) abandon(ctx context.Context, next topology.Topology, waiting func(string)) error {
+	m, ok := e.target.(mover)
+	if !ok {
+		return nil
+	}
+	for _, n := range e.record.standing().OfKind(topology.Move) {
+		if _, stays := next.Node(n.ID); stays {
+			continue
+		}
+		if err := m.Abandon(ctx, *n.Move, e.pins, waiting); err != nil {
+			return fmt.Errorf("give up the copy of the tables of %s: %w", n.Move.Service, err)
+		}
+	}
+	return nil
 }
 
 // pinMoves chooses what steps need in which tables change their database: pools stand

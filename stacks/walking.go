@@ -217,7 +217,7 @@ func (e *Environment) take(ctx, now context.Context, g Goal, s levels.Step, appr
 	if err := e.snapshot(ctx, r.Changes, s.Topology, waiting); err != nil {
 		return err
 	}
-	if err := e.promote(ctx, s.Topology, waiting); err != nil {
+	if err := errors.Join(e.abandon(ctx, s.Topology, waiting), e.promote(ctx, s.Topology, waiting)); err != nil {
 		return err
 	}
 	if err := e.update(ctx, now, g, s.Topology, tell); err != nil {

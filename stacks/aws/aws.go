@@ -100,6 +100,7 @@ func (a *AWS) Providers() map[string]engine.ProviderFactory {
 const (
 	pinAccount  = "account"
 	pinLife     = "life"
+	pinReleases = "releases"    // the region and the bucket, by a slash
 	pinImages   = "repository:" // and a service: it has one
 	pinNetwork  = "network:"    // and a region: the number of its network
 	pinPlace    = "place:"      // and a path or a pool: its number in the order of rules
@@ -175,6 +176,9 @@ func (a *AWS) Pin(t topology.Topology, pins map[string]string, _ int) ([]string,
 		if a.Rehearsal != nil { // names that are the same from run to run
 			pins[pinLife] = fmt.Sprintf("r%d", len(a.Rehearsal.Things()))
 		}
+	}
+	if t.Home() != "" {
+		pins[pinReleases] = t.Home() + "/" + program.Releases(t, a.settings(pins))
 	}
 	for _, n := range t.OfKind(topology.Backend) {
 		pins[pinImages+n.Backend.Service] = "yes"

@@ -37,7 +37,7 @@ func (a *AWS) Gate(ctx context.Context, gate string, t topology.Topology, pins m
 		}
 	}
 	switch gate {
-	case "caught-up":
+	case "caught-up", "in-step": // the task of a copy ends when that is in step
 		return a.until(ctx, waiting, func() error { return a.caughtUp(ctx, t) })
 	case "healthy":
 		return a.until(ctx, waiting, func() error { return a.healthy(ctx, t) })

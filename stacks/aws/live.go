@@ -30,6 +30,10 @@ func (a *AWS) Live(ctx context.Context, t topology.Topology, pins map[string]str
 			}
 			return a.verbs.Invalidate(ctx, a.Domain, s.Prefix)
 		},
+		Move: func(task program.Task, m topology.MoveSpec) error {
+			waiting("the tables of " + m.Service)
+			return a.moveTables(ctx, task, m, waiting)
+		},
 		Run: func(task program.Task) error {
 			waiting("the migrations of " + task.Once)
 			if err := a.verbs.Run(ctx, task, waiting); err != nil {

@@ -27,38 +27,73 @@ func (a *account) Run(ctx context.Context, t program.Task, waiting func(string))
 	if err != nil {
 		return err
 	}
-	store := s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+	store := storeOf(c)
 	note := noteOf(t)
 	if done, err := noted(ctx, store, t.Bucket, note); err != nil || done {
 		return err
 	}
-	client := ecs.NewFromConfig(c)
-	out, err := client.RunTask(ctx, &ecs.RunTaskInput{Cluster: &t.Cluster, TaskDefinition: &t.Definition, Count: sdk.Int32(1), LaunchType: types.LaunchTypeFargate,
-		// Asked for again within a day, as after a lost answer, it is the same task.
-		ClientToken: sdk.String(token(t)), StartedBy: sdk.String("scale"),
-		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: t.Subnets, SecurityGroups: []string{t.Group}, AssignPublicIp: types.AssignPublicIpDisabled}},
-		Overrides:            &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: &t.Container, Command: t.Command}}}})
+	arn, err := a.task(ctx, c, t, longestTask, waiting)
 	if err != nil {
-		return explain(err, "ecs:RunTask")
+		return err
+	}
+	return put(ctx, store, t.Bucket, note, []byte(arn))
+}
+
+func storeOf(c sdk.Config) *s3.Client {
+	return s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+}
+
+// task runs one to its end. One of it that runs already, since its answer was lost, is the one.
+func (a *account) task(ctx context.Context, c sdk.Config, t program.Task, longest time.Duration, waiting func(string)) (arn string, err error) {
+	client := ecs.NewFromConfig(c)
+	by := token(t)
+	running, err := client.ListTasks(ctx, &ecs.ListTasksInput{Cluster: &t.Cluster, StartedBy: &by})
+	if err != nil {
+		return "", explain(err, "ecs:ListTasks")
+	}
+	if len(running.TaskArns) > 0 {
+		arn = running.TaskArns[0]
+	} else if arn, err = startTask(ctx, client, t, by); err != nil {
+		return "", err
+	}
+	waiting(strings.Join(t.Command, " ") + " runs as " + arn)
+	wait := ecs.NewTasksStoppedWaiter(client)
+	ended, err := wait.WaitForOutput(ctx, &ecs.DescribeTasksInput{Cluster: &t.Cluster, Tasks: []string{arn}}, longest)
+	if err != nil {
+		return "", explain(err, "ecs:DescribeTasks")
+	}
+	return arn, endedWell(ended, t.Container)
+}
+
+func startTask(ctx context.Context, client *ecs.Client, t program.Task, by string) (arn string, err error) {
+	in := &ecs.RunTaskInput{Cluster: &t.Cluster, TaskDefinition: &t.Definition, Count: sdk.Int32(1), LaunchType: types.LaunchTypeFargate, StartedBy: &by,
+		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: t.Subnets, SecurityGroups: []string{t.Group}, AssignPublicIp: types.AssignPublicIpDisabled}},
+		Overrides:            &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: &t.Container, Command: t.Command}}}}
+	if t.Once != "" {
+		in.ClientToken = &by // asked for again within a day it is the same task, even when that has ended
+	}
+	out, err := client.RunTask(ctx, in)
+	if err != nil {
+		return "", explain(err, "ecs:RunTask")
 	}
 	if len(out.Tasks) == 0 {
 		why := "no reason was given"
 		if len(out.Failures) > 0 {
 			why = sdk.ToString(out.Failures[0].Reason)
 		}
-		return &Error{What: "the task did not start: " + why, Hint: "the next 'scale up' tries again"}
+		return "", &Error{What: "the task did not start: " + why, Hint: "the next 'scale up' tries again"}
 	}
-	arn := sdk.ToString(out.Tasks[0].TaskArn)
-	waiting(strings.Join(t.Command, " ") + " runs as " + arn)
-	wait := ecs.NewTasksStoppedWaiter(client)
-	ended, err := wait.WaitForOutput(ctx, &ecs.DescribeTasksInput{Cluster: &t.Cluster, Tasks: []string{arn}}, longestTask)
-	if err != nil {
-		return explain(err, "ecs:DescribeTasks")
-	}
-	if err := endedWell(ended, t.Container); err != nil {
-		return err
-	}
-	return put(ctx, store, t.Bucket, note, []byte(arn))
+	return sdk.ToString(out.Tasks[0].TaskArn), nil
+}
+
+// exitError is how a container ended that did run.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("it ended with code %d", e.code) }
+
+// Hints returns what to do about it.
+func (e *exitError) Hints() string {
+	return "its log is in CloudWatch, beside the service's, and says why; what served goes on serving"
 }
 
 // endedWell reports a container that did not exit with 0.
@@ -72,10 +107,10 @@ func endedWell(out *ecs.DescribeTasksOutput, container string) error {
 				return nil
 			}
 			if c.ExitCode != nil {
-				return &Error{What: fmt.Sprintf("it ended with code %d", *c.ExitCode), Hint: "its log is in CloudWatch, beside the service's; the old release goes on serving"}
+				return &exitError{int(*c.ExitCode)}
 			}
 		}
-		return &Error{What: "it did not run: " + sdk.ToString(task.StoppedReason), Hint: "the old release goes on serving; the next 'scale up' tries again"}
+		return &Error{What: "it did not run: " + sdk.ToString(task.StoppedReason), Hint: "what served goes on serving; the next 'scale up' tries again"}
 	}
 	return &Error{What: "its task is gone", Hint: "the next 'scale up' tries again"}
 }

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -47,6 +48,10 @@ type Verbs interface {
 	Quota(ctx context.Context, region, service, code string) (float64, error)
 	// Run runs a command in a task to its end, unless it is noted that it was.
 	Run(ctx context.Context, t program.Task, waiting func(string)) error
+	// Move runs a task of a move to its end, and notes how far this is before and after.
+	Move(ctx context.Context, t program.Task, m topology.MoveSpec, before, after moveState, waiting func(string)) error
+	// Noted is what is noted of the move of a service's tables.
+	Noted(ctx context.Context, region, bucket, service string) (moveNote, error)
 }
 
 // rehearsed answers in the place of an account.
@@ -166,5 +171,41 @@ func (r *rehearsed) Run(_ context.Context, t program.Task, _ func(string)) error
 		return r.stands("aws:ecs/taskDefinition:TaskDefinition", t.Definition)
 	})
 }
+
+// Move is one of the calls; how far it is stands as an object does, in the bucket.
+func (r *rehearsed) Move(_ context.Context, t program.Task, m topology.MoveSpec, before, after moveState, _ func(string)) error {
+	note := func(s moveState) error {
+		b, err := json.Marshal(moveNote{s, m.To, t})
+		if err != nil {
+			return err
+		}
+		return r.cloud.Stand(&rehearsal.Thing{Type: noteType, Name: m.Service, ID: t.Bucket + "/" + moveKey(m.Service), In: t.Bucket, Inputs: resource.NewPropertyMapFromMap(map[string]any{"note": string(b)})})
+	}
+	if before != atRest {
+		if err := note(before); err != nil {
+			return err
+		}
+	}
+	return r.cloud.Verb(rehearsal.Operation{Op: plan.Op(t.Command[0]), Type: m.From, Name: m.To}, func() error {
+		for typ, id := range map[string]string{bucketType: t.Bucket, "aws:ecs/cluster:Cluster": t.Cluster, "aws:ecs/taskDefinition:TaskDefinition": t.Definition} {
+			if err := r.stands(typ, id); err != nil {
+				return err
+			}
+		}
+		return note(after)
+	})
+}
+
+func (r *rehearsed) Noted(_ context.Context, _, bucket, service string) (n moveNote, err error) {
+	for _, t := range r.cloud.Things() {
+		if t.Type == noteType && t.ID == bucket+"/"+moveKey(service) {
+			return n, json.Unmarshal([]byte(text(t.Inputs["note"])), &n)
+		}
+	}
+	return n, nil
+}
+
+// noteType is what a note in a bucket stands as.
+const noteType = "aws:s3/object:Object"
 
 const bucketType = "aws:s3/bucketV2:BucketV2"

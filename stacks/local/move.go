@@ -188,6 +188,9 @@ func (l *Local) Movable(ctx context.Context, spec topology.MoveSpec, pins Pins) 
 	return m.fit(ctx)
 }
 
+// Abandon implements stacks' mover: deleting the move does it.
+func (l *Local) Abandon(context.Context, topology.MoveSpec, Pins, func(string)) error { return nil }
+
 // Moved reports whether the tables take writes where they were to go.
 func (l *Local) Moved(ctx context.Context, spec topology.MoveSpec, pins Pins) (bool, error) {
 	m := movingBy(spec, pins)

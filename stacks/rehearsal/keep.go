@@ -17,7 +17,7 @@ import (
 // entry is one line of the file that a cloud is kept in: what stands from then on,
 // or does not any more.
 type entry struct {
-	Type, Name, ID      string
+	Type, Name, ID, In  string
 	Gone                bool
 	Inputs, Out, Config map[string]any
 }
@@ -48,11 +48,15 @@ func (c *Cloud) Keep(file string) error {
 		}
 		c.whole += int64(len(line))
 		if e.Gone {
-			c.world.remove(e.Type, e.ID)
+			if _, err := c.gone(e.Type, e.ID); err != nil {
+				return err
+			}
 			continue
 		}
 		r := engine.Request{Type: e.Type, Name: e.Name, Inputs: resource.NewPropertyMapFromMap(e.Inputs), Config: resource.NewPropertyMapFromMap(e.Config)}
-		c.world.put(c.thing(r, e.ID, resource.NewPropertyMapFromMap(e.Out)))
+		t := c.thing(r, e.ID, resource.NewPropertyMapFromMap(e.Out))
+		t.In = e.In
+		c.world.put(t)
 	}
 	return nil
 }
@@ -107,10 +111,15 @@ func (c *Cloud) thing(r engine.Request, id string, out resource.PropertyMap) *Th
 
 func (c *Cloud) stands(t *Thing) (entry, error) {
 	c.world.put(t)
-	return entry{Type: t.Type, Name: t.Name, ID: t.ID, Inputs: t.Inputs.Mappable(), Out: t.Out.Mappable(), Config: t.Config.Mappable()}, nil
+	return entry{Type: t.Type, Name: t.Name, ID: t.ID, In: t.In, Inputs: t.Inputs.Mappable(), Out: t.Out.Mappable(), Config: t.Config.Mappable()}, nil
 }
 
 func (c *Cloud) gone(typ, id string) (entry, error) {
 	c.world.remove(typ, id)
+	for _, t := range c.world.things {
+		if t.In == id {
+			c.world.remove(t.Type, t.ID)
+		}
+	}
 	return entry{Type: typ, ID: id, Gone: true}, nil
 }

@@ -13,6 +13,8 @@ import (
 type Thing struct {
 	Type, Name, ID      string
 	Inputs, Out, Config resource.PropertyMap
+	// In is the id of what it lies in, and goes with; empty: nothing.
+	In string
 
 	unique string // as the model said when it was made
 }

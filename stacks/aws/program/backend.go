@@ -168,17 +168,24 @@ func (p *program) migrated(n topology.Node, c *node, task *ecs.TaskDefinition) p
 	if p.ctx.DryRun() || p.s.Verbs.Run == nil || n.Backend == nil || len(n.Backend.Migrate) == 0 || n.Backend.Instances == 0 || n.Region != p.t.Home() {
 		return task.Arn
 	}
+	return p.after(c, task, func(t Task) error {
+		t.Container, t.Command, t.Once = n.Backend.Service, n.Backend.Migrate, n.Backend.Service+"/"+n.Backend.Release
+		return p.s.Verbs.Run(t)
+	})
+}
+
+// after is a task definition, once something has been done with tasks of it.
+func (p *program) after(c *node, task *ecs.TaskDefinition, do func(Task) error) pulumi.StringOutput {
 	known := []any{task.Arn, c.cluster.Arn, c.tasks.ID(), p.zone.releases.Bucket}
 	for _, s := range c.app {
 		known = append(known, s.ID())
 	}
 	return pulumi.All(known...).ApplyT(func(vs []any) (string, error) {
-		t := Task{Region: n.Region, Definition: vs[0].(string), Cluster: vs[1].(string), Group: string(vs[2].(pulumi.ID)), Bucket: vs[3].(string),
-			Container: n.Backend.Service, Command: n.Backend.Migrate, Once: n.Backend.Service + "/" + n.Backend.Release}
+		t := Task{Region: c.name, Definition: vs[0].(string), Cluster: vs[1].(string), Group: string(vs[2].(pulumi.ID)), Home: p.t.Home(), Bucket: vs[3].(string)}
 		for _, s := range vs[4:] {
 			t.Subnets = append(t.Subnets, string(s.(pulumi.ID)))
 		}
-		return t.Definition, p.s.Verbs.Run(t)
+		return t.Definition, do(t)
 	}).(pulumi.StringOutput)
 }
 

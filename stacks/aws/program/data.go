@@ -184,7 +184,7 @@ func (p *program) links() error {
 	for _, l := range p.t.Links {
 		from, _ := p.t.Node(l.From)
 		s, ok := p.stores[l.To]
-		if !ok || s.group == nil || from.Backend == nil || s.n.Fenced() {
+		if !ok || s.group == nil || from.Backend == nil && from.Move == nil || s.n.Fenced() {
 			continue // nobody gets into a database that was fenced, whatever it takes itself for
 		}
 		source, group := p.runs(from)

@@ -79,7 +79,7 @@ func (p *program) bucket(c *node, id string, o bucketOptions) (*s3.BucketV2, err
 	in := func(more ...pulumi.ResourceOption) []pulumi.ResourceOption {
 		return c.in(append(more, pulumi.RetainOnDelete(o.keeps && !p.t.Undone))...)
 	}
-	b, err := s3.NewBucketV2(p.ctx, id, &s3.BucketV2Args{Bucket: str(p.lasting(id+"-"+p.s.Account, 63)), ForceDestroy: yes(o.forceDestroy)},
+	b, err := s3.NewBucketV2(p.ctx, id, &s3.BucketV2Args{Bucket: str(p.bucketName(id)), ForceDestroy: yes(o.forceDestroy)},
 		in(pulumi.Protect(o.protect))...)
 	if err != nil {
 		return nil, err

@@ -116,8 +116,9 @@ func (p *program) place(path string) int {
 // rules make the ways from the listener to target groups: for each path, one by
 // weight and one a colour by its header.
 func (p *program) rules(n topology.Node, c *node, f *front, listener *lb.Listener) error {
+	arn := p.afterMoves(listener.Arn)
 	rule := func(name string, priority int, action lb.ListenerRuleActionArgs, when ...lb.ListenerRuleConditionInput) error {
-		r, err := lb.NewListenerRule(p.ctx, n.ID+"-"+name, &lb.ListenerRuleArgs{ListenerArn: listener.Arn, Priority: num(priority), Actions: lb.ListenerRuleActionArray{action},
+		r, err := lb.NewListenerRule(p.ctx, n.ID+"-"+name, &lb.ListenerRuleArgs{ListenerArn: arn, Priority: num(priority), Actions: lb.ListenerRuleActionArray{action},
 			Conditions: lb.ListenerRuleConditionArray(when)}, c.in()...)
 		f.rules = append(f.rules, r)
 		return err

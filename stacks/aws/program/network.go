@@ -200,7 +200,7 @@ func (p *program) peerings() error {
 	for _, l := range p.t.Links {
 		from, _ := p.t.Node(l.From)
 		to, _ := p.t.Node(l.To)
-		if from.Backend == nil || to.Region == "" || to.Files != nil || from.Region == to.Region {
+		if from.Backend == nil && from.Move == nil || to.Region == "" || to.Files != nil || from.Region == to.Region {
 			continue // a bucket is reached without
 		}
 		pair := [2]*region{p.regions[from.Region], p.regions[to.Region]}

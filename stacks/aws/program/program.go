@@ -54,6 +54,8 @@ type Verbs struct {
 	Publish func(bucket string, s topology.StaticSpec) error
 	// Run runs a command in a task, to its end, once for each release.
 	Run func(Task) error
+	// Move brings a service's tables as far as is asked for.
+	Move func(Task, topology.MoveSpec) error
 }
 
 // Task is a command to run before a release takes requests.
@@ -63,8 +65,8 @@ type Task struct {
 	Command                     []string
 	Subnets                     []string
 	Group                       string // the security group
-	Bucket                      string // where it is noted that it was run
-	Once                        string // the release that it belongs to
+	Home, Bucket                string // where it is noted that it was run: the bucket, and its region
+	Once                        string // the release that it belongs to; empty: it is run each time
 }
 
 type (
@@ -88,6 +90,7 @@ type program struct {
 	hosts   map[string]*host     // single nodes, by region
 	edges   map[string]*edge     // CDNs, by node
 	apps    map[string]*workload // what runs a service in a region, by both
+	moved   []any                // known once tables are where they are to be
 }
 
 // Run is the program of a topology.
@@ -108,6 +111,7 @@ var order = []struct {
 	{topology.Files, (*program).files},
 	{topology.Sessions, (*program).sessions},
 	{topology.Cache, (*program).cache},
+	{topology.Move, (*program).move},
 	{topology.Static, (*program).targets},
 	{topology.Backend, (*program).targets},
 	{topology.LoadBalancer, (*program).loadBalancer},
@@ -217,6 +221,15 @@ func Name(t topology.Topology, id string, most int) string {
 	h := sha256.Sum256([]byte(full))
 	return strings.TrimRight(full[:most-9], "-") + "-" + hex.EncodeToString(h[:4])
 }
+
+// Releases is the name of the bucket of releases, in the home region.
+func Releases(t topology.Topology, s Settings) string {
+	return (&program{t: t, s: s}).bucketName(releases(t.Home()))
+}
+
+func releases(home string) string { return "releases-" + RegionCode(home) }
+
+func (p *program) bucketName(id string) string { return p.lasting(id+"-"+p.s.Account, 63) }
 
 // path is a physical name in services that take a path.
 func (p *program) path(id string) string { return "/scale/" + p.t.App + "/" + p.t.Env + "/" + id }

@@ -4,5 +4,5 @@ import "embed"
 
 // Sources are those of this package, for 'scale eject'.
 //
-//go:embed *.go cloudinit.yaml
+//go:embed *.go cloudinit.yaml move.sh
 var Sources embed.FS

@@ -33,7 +33,7 @@ func (p *program) foundation() error {
 	if z.zone, err = route53.NewZone(p.ctx, p.t.App, &route53.ZoneArgs{Name: str(p.s.Domain), Comment: str(p.t.App + "/" + p.t.Env)}, c.in(pulumi.Protect(p.t.Level > 0 && !p.t.Undone))...); err != nil {
 		return err
 	}
-	if z.releases, err = p.bucket(c, "releases-"+c.code, bucketOptions{forceDestroy: true, keyed: true, after: p.cdnReads}); err != nil {
+	if z.releases, err = p.bucket(c, releases(p.t.Home()), bucketOptions{forceDestroy: true, keyed: true, after: p.cdnReads}); err != nil {
 		return err
 	}
 	if err := p.images(c); err != nil {
