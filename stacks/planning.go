@@ -126,6 +126,11 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 		return p, nil, err
 	}
 	p.Where, p.Unknown = e.target.Where(wanted, e.pins), e.target.Unknown()
+	strays, err := e.strays(ctx)
+	if err != nil {
+		return p, nil, err
+	}
+	p.Found = append(p.Found, strays...)
 	found := slices.Clone(p.Found)
 	if err := e.preview(ctx, &p, steps, e.allowed(g), sink); err != nil {
 		return p, nil, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
 	"github.com/scale-levels/scale/internal/plan"
@@ -73,6 +74,20 @@ func (s *Stack) Guessed() (names []string) {
 		}
 	}
 	return names
+}
+
+// InFlight are the resources whose creation had begun when a run ended, and of which a
+// refresh cannot tell whether they were made: their provider finds nothing by its name.
+func (s *Stack) InFlight() (names []string, err error) {
+	if _, err := s.state.load(false); err != nil || s.state.base == nil {
+		return nil, err
+	}
+	for _, op := range s.state.base.PendingOperations {
+		if op.Type == apitype.OperationTypeCreating {
+			names = append(names, op.Resource.URN.Name())
+		}
+	}
+	return names, nil
 }
 
 // Standing are the resources in the state that a provider manages, with what it
