@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scale-levels/scale/internal/fault"
 	"github.com/scale-levels/scale/stacks"
 	"github.com/scale-levels/scale/stacks/aws"
 	"github.com/scale-levels/scale/stacks/contract"
@@ -110,11 +111,31 @@ func standing(c *rehearsal.Cloud) (all, holds map[string]string) {
 	return all, holds
 }
 
+// everyNth are some of the marks.
+func everyNth(marks []string, n int) (some []string) {
+	for i := 17 % n; i < len(marks); i += n {
+		some = append(some, marks[i])
+	}
+	return some
+}
+
+// middles are a mark in the middle of each step: a step ends before its gate.
+func middles(marks []string) (some []string) {
+	begun := 0
+	for i, m := range marks {
+		if strings.HasPrefix(m, fault.Gate) {
+			some, begun = append(some, marks[(begun+i)/2]), i+1
+		}
+	}
+	return some
+}
+
 // A walk on AWS that is killed at any moment leads users to what answers and loses no
-// data, and the next run ends where the walk would have: nothing made twice.
+// data, and the next run ends where the walk would have: nothing made twice. By default it is killed
+// in the middle of each step on the way up, and at a few moments on the way down.
 func TestRehearsedWalkKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	every := 307
+	every := 701
 	if os.Getenv("SCALE_TEST_EVERY") == "1" {
 		every = 1
 	}
@@ -133,12 +154,16 @@ func TestRehearsedWalkKilledAnywhere(t *testing.T) {
 			t.Fatalf("the walk from %s to %s passes too few marks: %d", walk[0], walk[1], len(marks))
 		}
 		wanted, _ := standing(first.account())
-		for i := 17 % every; i < len(marks); i += every {
-			t.Run(strings.Join([]string{walk[0], walk[1], marks[i]}, "-"), func(t *testing.T) {
+		chosen := everyNth(marks, every)
+		if every > 1 && walk[0] < walk[1] {
+			chosen = middles(marks)
+		}
+		for _, mark := range chosen {
+			t.Run(strings.Join([]string{walk[0], walk[1], mark}, "-"), func(t *testing.T) {
 				t.Parallel()
 				w := prepare(t)
 				_, held := standing(w.account())
-				w.killedAt(marks[i], to...)
+				w.killedAt(mark, to...)
 				cloud := w.account()
 				if err := aws.New(aws.Config{Domain: "shop.example.com", Rehearsal: cloud}).Served(); err != nil {
 					t.Errorf("after the kill: %v", err)

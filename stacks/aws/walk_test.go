@@ -26,6 +26,7 @@ type world struct {
 	env    *stacks.Environment
 	home   string
 	app    config.App
+	ends   []int // the calls at which the steps of the last walk had ended
 }
 
 func app(t testing.TB, regions, services int) config.App {
@@ -113,7 +114,21 @@ func (w *world) try(level int) (plan.Plan, error) {
 			return p, fmt.Errorf("the plan would %s %s", c.Op, c.Name)
 		}
 	}
-	return p, w.env.Walk(ctx, ctx, g, p, func(plan.Event) {})
+	w.ends = nil
+	return p, w.env.Walk(ctx, ctx, g, p, func(e plan.Event) {
+		if e.Kind == plan.StepDone {
+			w.ends = append(w.ends, len(w.cloud.Calls()))
+		}
+	})
+}
+
+// middles are a call in the middle of each step of the last walk.
+func (w *world) middles() (calls []int) {
+	begun := 0
+	for _, end := range w.ends {
+		calls, begun = append(calls, begun+(end-begun+1)/2), end
+	}
+	return calls
 }
 
 // holding are the ids of what holds data, by type and name.
@@ -203,7 +218,8 @@ func inParts(t *testing.T) {
 }
 
 // At every call of the walk from nothing over 1 to 5 and back to 1, whatever goes wrong with it: the
-// next run converges, nothing is made twice, users are always led to what answers.
+// next run converges, nothing is made twice, users are always led to what answers. By default one
+// call in the middle of each step on the way up, and a few on the way down.
 func TestFaultsAtEveryCall(t *testing.T) {
 	walks := [][2]int{{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 4}, {4, 3}, {3, 2}, {2, 1}}
 	every := 97
@@ -230,8 +246,8 @@ func TestFaultsAtEveryCall(t *testing.T) {
 			}
 			whole := base.fork()
 			whole.to(walk[1])
-			wanted := whole.names()
-			calls := len(whole.cloud.Calls())
+			wanted, middles := whole.names(), whole.middles()
+			calls, up := len(whole.cloud.Calls()), walk[1] > walk[0]
 			seen := map[string]bool{}
 			if until > calls {
 				fmt.Println(noMoreCalls)
@@ -239,7 +255,8 @@ func TestFaultsAtEveryCall(t *testing.T) {
 			for at := 1; at <= min(calls, until-1); at++ {
 				o := whole.cloud.Calls()[at-1]
 				kind := string(o.Op) + " " + o.Type
-				if first := !seen[kind]; kinds && !first || !kinds && (at-1-walk[0])%every != 0 {
+				switch first := !seen[kind]; {
+				case kinds && !first, !kinds && up && every > 1 && !slices.Contains(middles, at), !kinds && (!up || every == 1) && (at-1-walk[0])%every != 0:
 					continue
 				}
 				seen[kind] = true
