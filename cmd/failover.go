@@ -19,7 +19,8 @@ func newFailover(c *cli) *cobra.Command {
 so that there are never two: stopped, and marked so that it takes no writes even when
 somebody starts it. With the old leader alive the new one has all that it had before it
 takes writes; with a dead one, what may be lost is told before you say yes. Then the old
-one follows from a fresh copy, and what it held is kept beside it.
+one follows from a fresh copy, and what it held is kept beside it. On AWS another replica
+is made instead of the old leader, whose last snapshot stays.
 
 Writes fail from the fence until the new leader takes them; reads go on.`,
 		Example: "  scale failover --to eu-west-1",
