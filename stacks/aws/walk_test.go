@@ -231,11 +231,15 @@ func TestFaultsAtEveryCall(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d", walk[0], walk[1]), func(t *testing.T) {
 			t.Parallel()
 			from, until := 1, math.MaxInt
-			if kinds || every == 1 {
-				if part := os.Getenv(partOfCalls); part == "" {
-					inParts(t)
-					return
-				} else if _, err := fmt.Sscan(part, &from); err != nil {
+			switch part := os.Getenv(partOfCalls); {
+			case os.Getenv(byItself) == "" && (kinds || every == 1):
+				inParts(t)
+				return
+			case os.Getenv(byItself) == "":
+				alone(t)
+				return
+			case part != "":
+				if _, err := fmt.Sscan(part, &from); err != nil {
 					t.Fatal(err)
 				}
 				until = from + callsAPart
