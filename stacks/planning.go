@@ -156,8 +156,9 @@ func (e *Environment) plan(ctx context.Context, g Goal, sink plan.Sink) (plan.Pl
 
 // mover is a target on which tables can go from one database to another.
 type mover interface {
-	// Movable refuses what could not go, before anything is changed.
-	Movable(ctx context.Context, m topology.MoveSpec, pins map[string]string) error
+	// Movable refuses what could not go, before anything is changed, and tells what else is
+	// to be known of it.
+	Movable(ctx context.Context, m topology.MoveSpec, pins map[string]string) (found []string, err error)
 	// Moved reports whether the tables take writes where they were to go.
 	Moved(ctx context.Context, m topology.MoveSpec, pins map[string]string) (bool, error)
 	// Abandon takes away what a copy has left that goes nowhere, where deleting the move's
@@ -202,9 +203,11 @@ func (e *Environment) pinMoves(ctx context.Context, p *plan.Plan, steps []levels
 			if n.Move.Switched {
 				continue
 			}
-			if err := m.Movable(ctx, *n.Move, e.pins); err != nil {
+			found, err := m.Movable(ctx, *n.Move, e.pins)
+			if err != nil {
 				return err
 			}
+			p.Found = appendNew(p.Found, found...)
 		}
 		moved, err := e.target.Pin(s.Topology, e.pins, port)
 		if err != nil {
@@ -213,6 +216,16 @@ func (e *Environment) pinMoves(ctx context.Context, p *plan.Plan, steps []levels
 		p.Found = append(p.Found, moved...)
 	}
 	return nil
+}
+
+// appendNew adds what is not there yet.
+func appendNew(to []string, more ...string) []string {
+	for _, s := range more {
+		if !slices.Contains(to, s) {
+			to = append(to, s)
+		}
+	}
+	return to
 }
 
 // changed reports whether any step but the named ones changes anything.

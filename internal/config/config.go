@@ -36,7 +36,7 @@ type Service struct {
 	Command      Command           `yaml:"command" jsonschema_description:"What this machine runs; it gets PORT, DATABASE_URL and the other variables of the environment. Words are split as a shell does; a command that uses shell syntax runs under sh -c. A list is taken as it is."`
 	Image        string            `yaml:"image" jsonschema_description:"The container image that the target aws runs, with a tag or digest; the application listens on PORT. Its own command is used."`
 	Database     string            `yaml:"database" jsonschema:"enum=shared,enum=own" jsonschema_description:"own: from level 5 on the service has a database of its own. Default: shared."`
-	Tables       []string          `yaml:"tables" jsonschema_description:"With database own: the service's tables, which move there from the shared database, and back. The target local only."`
+	Tables       []string          `yaml:"tables" jsonschema_description:"With database own: the service's tables, which move there from the shared database, and back."`
 	Calls        []string          `yaml:"calls" jsonschema_description:"The services that this one calls; their addresses are SERVICE_<NAME>_URL."`
 	From         int               `yaml:"from_level" jsonschema:"minimum=1" jsonschema_description:"The level from which on this is a service of its own; below it, another service does its work. Default: 1."`
 	Gateway      *Gateway          `yaml:"gateway" jsonschema_description:"What the load balancer keeps requests for this service to, from level 2 on. The target local only: AWS's load balancer has none of it."`
@@ -295,7 +295,7 @@ func (a *App) Fit() error {
 		case a.Target == AWS && s.Gateway != nil:
 			return &Problem{Key: key + ".gateway", What: "is for the target local: AWS's load balancer has none of it", Hint: "take it out, or say target: local"}
 		case a.Target == AWS:
-			s.Command, s.Dir, s.Release, s.Tables = nil, "", s.Image, nil
+			s.Command, s.Dir, s.Release = nil, "", s.Image
 		case len(s.Command) == 0:
 			return &Problem{Key: key + ".command", What: "is missing: this machine runs commands", Hint: "say what starts the service, for example ./server"}
 		default:

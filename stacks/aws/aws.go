@@ -339,6 +339,10 @@ func (a *AWS) Components(t topology.Topology, _ map[string]string) []plan.Compon
 		switch {
 		case n.Stopped():
 			c.State, c.Healthy = "stopped", false
+		case n.Replica():
+			c.Detail = "follows " + n.Database.Of
+		case n.Database != nil:
+			c.Detail = "leads"
 		case n.Backend != nil:
 			c.Detail = fmt.Sprintf("%d tasks", n.Backend.Instances)
 			if n.Backend.Instances == 0 {

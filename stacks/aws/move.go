@@ -41,7 +41,9 @@ func moveKey(service string) string { return "moves/" + service }
 
 // Movable implements stacks' mover: the task itself looks before it begins, since nobody
 // outside the network can.
-func (a *AWS) Movable(context.Context, topology.MoveSpec, map[string]string) error { return nil }
+func (a *AWS) Movable(_ context.Context, m topology.MoveSpec, _ map[string]string) ([]string, error) {
+	return []string{fmt.Sprintf("while the tables of %s are switched to %s, writes to them fail: for some seconds, and as long as counting their rows takes", m.Service, m.To)}, nil
+}
 
 // Moved implements stacks' mover.
 func (a *AWS) Moved(ctx context.Context, m topology.MoveSpec, pins map[string]string) (bool, error) {

@@ -16,7 +16,7 @@ import (
 func atLevel4(t *testing.T, regions int) *world {
 	t.Helper()
 	w := newWorld(t, regions, 2)
-	w.app.Services[1].Tables = []string{"likes"}
+	w.app = appWith(t, regions, 2, ", tables: [likes]")
 	w.open()
 	w.to(4)
 	return w
@@ -123,8 +123,6 @@ func TestFaultsOfAMove(t *testing.T) {
 		{"switch", rehearsal.Fails, false, []string{"copy to s1-db-use1-g1", "switch to s1-db-use1-g1"}},
 	} {
 		w := base.fork()
-		w.app.Services[1].Tables = []string{"likes"}
-		w.open()
 		done := false
 		w.cloud.Fault = func(_ int, o rehearsal.Operation) rehearsal.Fault {
 			if o.Op == c.verb && !done {

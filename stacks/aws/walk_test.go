@@ -29,7 +29,10 @@ type world struct {
 	ends   []int // the calls at which the steps of the last walk had ended
 }
 
-func app(t testing.TB, regions, services int) config.App {
+func app(t testing.TB, regions, services int) config.App { return appWith(t, regions, services, "") }
+
+// appWith is one of which the services but the first have something more.
+func appWith(t testing.TB, regions, services int, own string) config.App {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: shop\ndomain: shop.example.com\nstatic: {dir: public, route: /static}\ndatabase: {}\nfiles: true\nsessions: true\nregions: [%s]\nservices:\n",
@@ -37,7 +40,7 @@ func app(t testing.TB, regions, services int) config.App {
 	for i := range services {
 		name, more := fmt.Sprintf("s%d", i), ""
 		if i > 0 {
-			more = ", database: own, calls: [s0]"
+			more = ", database: own, calls: [s0]" + own
 		}
 		fmt.Fprintf(&b, "  %s: {image: 'ghcr.io/acme/%s:1.0', health: /healthz, routes: [/%s]%s}\n", name, name, name, more)
 	}

@@ -176,16 +176,16 @@ func (l *Local) movesInStep(ctx context.Context, t topology.Topology, pins Pins,
 }
 
 // Movable refuses what could not move, before anything is changed.
-func (l *Local) Movable(ctx context.Context, spec topology.MoveSpec, pins Pins) error {
+func (l *Local) Movable(ctx context.Context, spec topology.MoveSpec, pins Pins) ([]string, error) {
 	if c, ok := l.seen.Component(spec.From); !ok || !c.Healthy {
-		return nil // it is looked at when it runs
+		return nil, nil // it is looked at when it runs
 	}
 	m := movingBy(spec, pins)
 	if err := m.from.connect(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer m.close(ctx)
-	return m.fit(ctx)
+	return nil, m.fit(ctx)
 }
 
 // Abandon implements stacks' mover: deleting the move does it.
