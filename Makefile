@@ -22,8 +22,8 @@ down: build ## Take the example down; its data is kept
 	$(BIN) down --yes
 
 .PHONY: tools
-tools: ## Install all that environments can run and that is missing: PostgreSQL, Redis, versitygw
-	@.ci/tools postgresql redis versitygw
+tools: ## Install all that environments can run and that is missing: PostgreSQL, Redis, PgBouncer, versitygw
+	@.ci/tools postgresql redis pgbouncer versitygw
 
 .PHONY: build
 build: ## Build bin/scale
@@ -31,7 +31,7 @@ build: ## Build bin/scale
 
 .PHONY: test
 test: ## Install what the tests need, and run them all
-	@.ci/tools postgresql redis versitygw trivy django
+	@.ci/tools postgresql redis pgbouncer versitygw trivy django
 	go vet -tags $(TESTTAGS) ./...
 	PATH="$$PATH:$$(go env GOPATH)/bin" go test -tags $(TESTTAGS) -timeout 70m -parallel 4 ./...
 

@@ -89,6 +89,21 @@ func (b *builder) database(name, service string) error {
 // standbyFrom is the level from which on the loss of one zone is no downtime.
 const standbyFrom = 2
 
+// pooler adds a region's pool of connections, where one is asked for.
+func (b *builder) pooler(region string) {
+	db := b.app.Database
+	if db == nil || db.Pool == "" {
+		return
+	}
+	var behind []string
+	for _, n := range b.OfKind(topology.Database) {
+		if !n.Replica() || n.Region == region {
+			behind = append(behind, n.ID)
+		}
+	}
+	b.add(region, "pooler", topology.Node{Kind: topology.Pooler, Pooler: &topology.PoolerSpec{Mode: db.Pool, Size: db.Size}}, behind...)
+}
+
 // leads is the region in which a database's leader stands now.
 func (b *builder) leads(name string) (region string, ok bool) {
 	for _, n := range b.now.OfKind(topology.Database) {
@@ -109,7 +124,7 @@ func (b *builder) behind(svc config.AppService, region string) []string {
 			if n.Replica() && n.Region != region || own != (n.Database.Service == svc.Name) || !own && n.Database.Service != "" {
 				continue
 			}
-		case topology.Cache:
+		case topology.Cache, topology.Pooler:
 			if n.Region != region {
 				continue
 			}

@@ -65,6 +65,7 @@ func buildCDNCaching(app config.App, now topology.Topology) (topology.Topology, 
 func (b *builder) regional() error {
 	for _, r := range b.Regions {
 		b.cache(r.Name)
+		b.pooler(r.Name)
 		if err := b.balanced(r.Name); err != nil {
 			return err
 		}

@@ -62,6 +62,7 @@ func buildLoadBalancer(app config.App, now topology.Topology) (topology.Topology
 	if err := b.stores(); err != nil {
 		return b.Topology, err
 	}
+	b.pooler(b.Home())
 	b.workers()
 	return b.Topology, b.balanced(b.Home())
 }

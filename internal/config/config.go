@@ -92,6 +92,7 @@ type Database struct {
 	// Replication is empty where nobody asked for anything else than the default.
 	Replication string `yaml:"replication" jsonschema:"enum=async,enum=sync" jsonschema_description:"From level 4 on, with two regions or more. sync: a write is acknowledged once a replica has it on its disk too, a round trip later; while no replica runs, writes wait. The target local only. Default: async."`
 	Failover    string `yaml:"failover" jsonschema:"enum=manual,enum=automatic" jsonschema_description:"From level 4 on, with two regions or more. automatic: a leader that has not answered for ten seconds is replaced by a replica, without anybody being asked. The target local only: where regions merely cannot see each other, a person decides. Default: manual."`
+	Pool        string `yaml:"pool" jsonschema:"enum=transaction,enum=session" jsonschema_description:"From level 2 on: PgBouncer stands between the services and their databases, one a region, and lends its connections for a transaction or for a session. DATABASE_URL leads to it, DATABASE_DIRECT_URL past it. The target local only. Default: none."`
 }
 
 // Maintenance is how downtime is arranged.
@@ -278,6 +279,9 @@ func (a *App) Fit() error {
 	}
 	if a.Target == AWS && a.Database != nil && a.Database.Failover == FailoverAutomatic {
 		return &Problem{Key: "database.failover", What: "is for the target local: on AWS regions may merely not see each other, and a person decides", Hint: "take it out, or say target: local"}
+	}
+	if a.Target == AWS && a.Database != nil && a.Database.Pool != "" {
+		return &Problem{Key: "database.pool", What: "is for the target local: there is no pool of connections on AWS yet", Hint: "take it out, or say target: local"}
 	}
 	if a.Target == AWS && a.Queue {
 		return &Problem{Key: "queue", What: "is for the target local: there are no queue and no workers on AWS yet", Hint: "take it and the workers out, or say target: local"}

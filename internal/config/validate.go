@@ -111,6 +111,7 @@ func (p *parser) validate(f File) {
 		p.oneOf("database.engine", d.Engine, []string{"postgres"})
 		p.oneOf("database.replication", d.Replication, []string{"async", ReplicationSync})
 		p.oneOf("database.failover", d.Failover, []string{"manual", FailoverAutomatic})
+		p.oneOf("database.pool", d.Pool, []string{"transaction", "session"})
 		p.oneOf("database.size", d.Size, []string{"small", "medium", "large"})
 	}
 	seen := map[string]bool{}

@@ -36,6 +36,7 @@ func (n Node) Clone() Node {
 	n.Files = clonePtr(n.Files)
 	n.Sessions = clonePtr(n.Sessions)
 	n.Queue = clonePtr(n.Queue)
+	n.Pooler = clonePtr(n.Pooler)
 	n.Cache = clonePtr(n.Cache)
 	if n.DNS = clonePtr(n.DNS); n.DNS != nil {
 		n.DNS.Weights = maps.Clone(n.DNS.Weights)

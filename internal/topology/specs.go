@@ -115,6 +115,12 @@ type StoreSpec struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
+// PoolerSpec is a pool of connections to all databases that its region uses.
+type PoolerSpec struct {
+	Mode string `json:"mode"` // transaction or session: for how long a connection is lent
+	Size string `json:"size"` // small, medium, large: that of the databases
+}
+
 // CacheSpec is an in-memory cache of one region.
 type CacheSpec struct {
 	Size string `json:"size"` // small, medium, large

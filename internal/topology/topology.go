@@ -29,6 +29,7 @@ const (
 	Queue        Kind = "queue"         // a queue of jobs that speaks Redis's protocol; holds data
 	Worker       Kind = "worker"        // instances of what takes jobs from the queue; nobody calls them
 	Job          Kind = "job"           // a command that runs to its end at times, once
+	Pooler       Kind = "pooler"        // lends connections to its region's databases; nothing is lost with it but these
 	Cache        Kind = "cache"         // an in-memory cache that speaks Redis's protocol; may be lost at any time
 	CDN          Kind = "cdn"           // edges near the users that keep what may be kept
 	DNS          Kind = "dns"           // the application's name, and whom it leads where
@@ -91,6 +92,7 @@ type Node struct {
 	Queue        *StoreSpec        `json:"queue,omitempty"`
 	Worker       *BackendSpec      `json:"worker,omitempty"`
 	Job          *BackendSpec      `json:"job,omitempty"`
+	Pooler       *PoolerSpec       `json:"pooler,omitempty"`
 	Cache        *CacheSpec        `json:"cache,omitempty"`
 	CDN          *CDNSpec          `json:"cdn,omitempty"`
 	DNS          *DNSSpec          `json:"dns,omitempty"`

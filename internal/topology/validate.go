@@ -106,7 +106,7 @@ func (n Node) validate() []error {
 	specs := map[Kind]bool{
 		Entry: n.Entry != nil, LoadBalancer: n.LoadBalancer != nil, Backend: n.Backend != nil, Static: n.Static != nil,
 		Database: n.Database != nil, Files: n.Files != nil, Sessions: n.Sessions != nil, Queue: n.Queue != nil, Worker: n.Worker != nil, Job: n.Job != nil,
-		Cache: n.Cache != nil, CDN: n.CDN != nil, DNS: n.DNS != nil, Move: n.Move != nil,
+		Pooler: n.Pooler != nil, Cache: n.Cache != nil, CDN: n.CDN != nil, DNS: n.DNS != nil, Move: n.Move != nil,
 	}
 	var errs []error
 	for k, set := range specs {

@@ -30,8 +30,12 @@ func (p *program) backend(n topology.Node, c pulumi.Resource) error {
 	}
 	dir := pulumi.String(b.Dir)
 	if len(b.Migrate) > 0 {
+		env := p.environment(n, 0)
+		if direct, ok := env["DATABASE_DIRECT_URL"]; ok { // what migrates locks for a whole session
+			env["DATABASE_URL"] = direct
+		}
 		m, err := p.resource(typeTask, n.ID+"-migrate", pulumi.Map{
-			"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(b.Migrate), "dir": dir, "env": p.environment(n, 0),
+			"node": pulumi.String(n.ID), "command": pulumi.ToStringArray(b.Migrate), "dir": dir, "env": env,
 			"release": pulumi.String(b.Release), "timeout": pulumi.Int(b.StartTimeout),
 		}, c, after)
 		if err != nil {

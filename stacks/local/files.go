@@ -82,7 +82,7 @@ func findFileStore() (string, error) {
 // 'go install' put them.
 func findProgram(names ...string) (string, bool) {
 	for _, n := range names {
-		for _, dir := range []string{"", "/usr/local/bin", "/opt/homebrew/bin", os.Getenv("GOBIN"), filepath.Join(os.Getenv("HOME"), "go", "bin")} {
+		for _, dir := range []string{"", "/usr/local/bin", "/usr/sbin", "/opt/homebrew/bin", os.Getenv("GOBIN"), filepath.Join(os.Getenv("HOME"), "go", "bin")} {
 			if f, err := exec.LookPath(filepath.Join(dir, n)); err == nil {
 				if f, err = filepath.Abs(f); err == nil {
 					return f, true

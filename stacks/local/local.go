@@ -210,6 +210,8 @@ func (l *Local) Preflight(t topology.Topology) error {
 			_, err = findRedis(forSessions)
 		case n.Queue != nil && !n.Stopped():
 			_, err = findRedis(forQueue)
+		case n.Pooler != nil:
+			_, err = findPooler()
 		case n.Cache != nil:
 			_, err = findRedis(forCache)
 		case n.Runs() != nil:
@@ -317,7 +319,7 @@ func (l *Local) Program(t topology.Topology, pins Pins) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		p := &program{ctx: ctx, t: t, pins: pins, dirs: l.dirs, domain: l.domain(t), arbiter: l.Arbiter, build: l.Build, made: map[string][]pulumi.Resource{}}
 		// What is depended on comes first.
-		for _, kind := range []topology.Kind{topology.Database, replica, topology.Move, topology.Files, topology.Sessions, topology.Queue, topology.Cache, topology.Static, topology.Backend,
+		for _, kind := range []topology.Kind{topology.Database, replica, topology.Move, topology.Files, topology.Sessions, topology.Queue, topology.Pooler, topology.Cache, topology.Static, topology.Backend,
 			topology.Worker, topology.Job, topology.LoadBalancer, topology.Entry, topology.CDN, topology.DNS} {
 			for _, n := range ofKind(t, kind) {
 				if err := p.node(n); err != nil {

@@ -71,7 +71,7 @@ func componentsOf(n topology.Node) []string {
 		for i := range n.Static.Servers {
 			names = append(names, staticServer(n.ID, i+1))
 		}
-	case n.Entry != nil, n.Cache != nil, n.DNS != nil, n.Replica(), n.HoldsData() && !n.Stopped():
+	case n.Entry != nil, n.Pooler != nil, n.Cache != nil, n.DNS != nil, n.Replica(), n.HoldsData() && !n.Stopped():
 		names = append(names, n.ID)
 	}
 	return names

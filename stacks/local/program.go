@@ -49,6 +49,8 @@ func (p *program) node(n topology.Node) error {
 		return p.worker(n, c)
 	case topology.Job:
 		return p.job(n, c)
+	case topology.Pooler:
+		return p.pooler(n, c)
 	case topology.Cache:
 		return p.cache(n, c)
 	case topology.Static:

@@ -85,6 +85,8 @@ func (p *provider) put(ctx context.Context, r engine.Request) (resource.Property
 		return out, p.l.putWorker(ctx, r)
 	case typeSessionStore, typeQueue:
 		return out, p.l.putKeptRedis(ctx, r)
+	case typePooler:
+		return out, p.l.putPooler(ctx, r)
 	case typeCache:
 		return out, p.l.putCache(ctx, r)
 	case typeLink:
@@ -151,7 +153,7 @@ func (p *provider) read(ctx context.Context, r engine.Request) (resource.Propert
 	switch {
 	case !ok, c.State == agent.Stopped, c.State == agent.Failed:
 		out[engine.StateKey] = text(stopped)
-	case c.Tag != "" && c.Tag != tag(r):
+	case c.Tag != "" && c.Tag != tag(r), r.Type == typePooler && p.l.poolerTag(r.Name) != tag(r):
 		out[engine.StateKey] = text(engine.Changed)
 	}
 	return out, nil
@@ -177,6 +179,8 @@ func (p *provider) Delete(ctx context.Context, r engine.Request) error {
 	switch r.Type {
 	case typeStatic:
 		return p.l.deleteStatic(ctx, r.Name)
+	case typePooler:
+		return errors.Join(c.DeleteProcess(ctx, r.Name), os.RemoveAll(p.l.poolerDir(r.Name)))
 	case typeCache:
 		return errors.Join(c.DeleteProcess(ctx, r.Name), os.RemoveAll(p.l.cacheDir(r.Name)))
 	case typeEntry, typeBalancer, typeLink, typeCDNEdge, typeName:

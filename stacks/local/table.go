@@ -25,6 +25,7 @@ const (
 	typeBalancer      = "local:index:LoadBalancer"
 	typeEntry         = "local:index:Entry"
 	typeLink          = "local:index:Link"    // a way into another region, as long as it is there
+	typePooler        = "local:index:Pooler"  // PgBouncer before the databases of a region
 	typeCache         = "local:index:Cache"   // the Redis or Valkey server of a region
 	typeCDNEdge       = "local:index:CDNEdge" // in front of a region's entry
 	typeCall          = "local:index:Call"    // the way of one service to another
@@ -119,6 +120,10 @@ var Table = plan.Table{
 	typeCache: {
 		Required: []string{"node", "port", "size", "password"},
 		State:    []string{running, stopped}, Create: 50 * time.Millisecond, Update: 80 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
+	},
+	typePooler: {
+		Required: []string{"node", "port", "mode", "size", "databases"},
+		State:    []string{running, stopped}, Create: 50 * time.Millisecond, Update: 10 * time.Millisecond, Delete: 40 * time.Millisecond, Source: measured,
 	},
 	typeCDNEdge: {
 		Required: []string{"node", "entry", "release", "prefix"},

@@ -105,18 +105,32 @@ func (p *program) ways() error {
 	return p.arbitration()
 }
 
-// databaseEnvironment tells a backend where it writes and where it reads.
+// databaseEnvironment tells a backend where it writes and where it reads: past the pool of
+// connections too, for what one of these cannot do.
 func (p *program) databaseEnvironment(n topology.Node, env pulumi.Map) {
+	poolers := p.t.LinkedFrom(n.ID, topology.Pooler)
 	for _, db := range p.t.LinkedFrom(n.ID, topology.Database) {
-		at := func(port int) pulumi.StringOutput {
-			return pulumi.ToSecret(pulumi.String(databaseURL(port, appUser, p.pins[passwordKey(leaderOf(db), appUser)], appName))).(pulumi.StringOutput)
+		password := p.pins[passwordKey(leaderOf(db), appUser)]
+		url := func(port int, user, name string) pulumi.StringOutput {
+			return pulumi.ToSecret(pulumi.String(databaseURL(port, user, password, name))).(pulumi.StringOutput)
 		}
-		if !replicated(p.t, db) {
-			u := at(portFrom(p.pins, n.Region, db))
-			env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = u, u // the leader reads too, until there are replicas
-			continue
+		writes, reads := p.portsOf(db, n.Region)
+		env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = url(writes, appUser, appName), url(reads, appUser, appName)
+		for _, pooler := range poolers {
+			port, base := portOf(p.pins, pooler.ID), baseOf(db)
+			env["DATABASE_DIRECT_URL"], env["DATABASE_POOL"] = env["DATABASE_URL"], pulumi.String(pooler.Pooler.Mode)
+			env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = url(port, base, base), url(port, base, readerOf(base))
 		}
-		base := baseOf(db)
-		env["DATABASE_URL"], env["DATABASE_REPLICA_URL"] = at(portOf(p.pins, leaderLink(base, n.Region))), at(portOf(p.pins, readerLink(base, n.Region)))
 	}
+}
+
+// portsOf are those by which a region writes to a database and reads from it; without
+// replicas the leader is read from too.
+func (p *program) portsOf(db topology.Node, region string) (writes, reads int) {
+	if !replicated(p.t, db) {
+		port := portFrom(p.pins, region, db)
+		return port, port
+	}
+	base := baseOf(db)
+	return portOf(p.pins, leaderLink(base, region)), portOf(p.pins, readerLink(base, region))
 }

@@ -39,6 +39,8 @@ type settings struct {
 	level, region     string
 	color             string
 	database, replica string
+	direct            string // past a pool of connections
+	lent              bool   // by one that lends them for a transaction
 	sessions, queue   string
 	cache, strategy   string
 	serveStatic       bool
@@ -52,6 +54,7 @@ func fromEnvironment() settings {
 		addr:  net.JoinHostPort(env("HOST", "127.0.0.1"), env("PORT", "8080")),
 		level: env("SCALE_LEVEL", "none"), region: env("SCALE_REGION", "here"), color: env("SCALE_COLOR", "none"),
 		database: os.Getenv("DATABASE_URL"), replica: os.Getenv("DATABASE_REPLICA_URL"),
+		direct: env("DATABASE_DIRECT_URL", os.Getenv("DATABASE_URL")), lent: os.Getenv("DATABASE_POOL") == "transaction",
 		sessions: os.Getenv("SESSION_URL"), queue: os.Getenv("QUEUE_URL"),
 		cache: os.Getenv("CACHE_URL"), strategy: env("GUESTBOOK_CACHE", cacheNotify),
 		likesURL: os.Getenv("SERVICE_LIKES_URL"), likesToken: os.Getenv("SERVICE_LIKES_TOKEN_FILE"),

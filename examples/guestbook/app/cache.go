@@ -52,7 +52,7 @@ func withCache(ctx context.Context, st store, s settings) (store, error) {
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.MaxRetries = patience, patience, patience, -1
 	c := &cached{store: st, client: redis.NewClient(o), strategy: s.strategy}
 	if s.strategy == cacheNotify && s.database != "" {
-		go c.listen(ctx, s.database)
+		go c.listen(ctx, s.direct)
 	}
 	return c, nil
 }

@@ -50,13 +50,13 @@ func open(ctx context.Context, s settings, connections int32) (store, error) {
 	if s.database == "" {
 		return &memory{}, nil
 	}
-	leader, err := connect(ctx, s.database, connections)
+	leader, err := connect(ctx, s.database, s.lent, connections)
 	if err != nil {
 		return nil, err
 	}
 	p := &postgres{leader: leader, replica: leader}
 	if s.replica != "" && s.replica != s.database {
-		if p.replica, err = connect(ctx, s.replica, connections); err != nil {
+		if p.replica, err = connect(ctx, s.replica, s.lent, connections); err != nil {
 			return nil, err
 		}
 	}
@@ -64,13 +64,17 @@ func open(ctx context.Context, s settings, connections int32) (store, error) {
 }
 
 // connect opens all connections of a pool before the first request needs one: each
-// costs the database some milliseconds, which a user would wait for.
-func connect(ctx context.Context, url string, connections int32) (*pgxpool.Pool, error) {
+// costs the database some milliseconds, which a user would wait for. Where a connection is lent
+// for a transaction, the next one knows nothing of statements that were prepared on it.
+func connect(ctx context.Context, url string, lent bool, connections int32) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	c.MaxConns, c.MinConns = connections, connections
+	if lent {
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
 	p, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, err
@@ -193,6 +197,10 @@ func (p *postgres) entries(ctx context.Context, query string, arg any) ([]entry,
 	})
 }
 
+// brokeOff are the classes of errors by which a server says that it ends, or ended the session,
+// and a pool of connections that one of its own broke.
+var brokeOff = []string{"57", "08"}
+
 // again asks once more, and twice, where a connection broke. When one did, the others
 // that were open are to the same database, which is another one now: all are given up,
 // or each of them would fail a reader of its own. What is read may be read twice.
@@ -200,8 +208,8 @@ func again[T any](ctx context.Context, pool *pgxpool.Pool, ask func() (T, error)
 	for range 3 {
 		var said *pgconn.PgError
 		answer, err = ask()
-		if err == nil || ctx.Err() != nil || errors.As(err, &said) && said.Code[:2] != "57" {
-			break // nobody waits any more; 57: the server ends, or ended the session
+		if err == nil || ctx.Err() != nil || errors.As(err, &said) && !slices.Contains(brokeOff, said.Code[:2]) {
+			break // nobody waits any more, or asking again would say the same
 		}
 		pool.Reset()
 	}
