@@ -46,7 +46,7 @@ func TestAPoolOfConnections(t *testing.T) {
 	defer l.stop()
 	w.project(lent(web))
 	w.must(0, "up", "--yes")
-	if !component(w.status(), "pooler-use1-g1").Healthy {
+	if !component(w.status(), "pooler-transaction-use1-g1").Healthy {
 		t.Fatalf("the pool does not stand: %v", w.status())
 	}
 	instance := w.serving("web")
@@ -63,22 +63,29 @@ func TestAPoolOfConnections(t *testing.T) {
 	if err := c.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> pg_backend_pid()").Scan(&seen); err != nil || seen == 0 || seen > 20 {
 		t.Errorf("the database sees %d connections (%v)", seen, err)
 	}
+	w.project(strings.Replace(lent(web), "pool: transaction", "pool: session", 1))
+	if p := w.plan(); len(p.Steps) < 3 {
+		t.Errorf("another kind of pool comes in %d steps", len(p.Steps))
+	}
+	w.must(0, "up", "--yes")
 	w.project(web)
 	w.must(0, "up", "--yes")
 	l.stop()
 	l.check(t, w)
-	if component(w.status(), "pooler-use1-g1").Name != "" {
-		t.Error("the pool is still there")
+	for _, c := range w.status().Components {
+		if c.Kind == "pooler" {
+			t.Errorf("%s is still there", c.Name)
+		}
 	}
 
 	w.project(lent(web))
 	w.must(0, "up", "--yes")
-	pid := component(w.status(), "pooler-use1-g1").PID
+	pid := component(w.status(), "pooler-transaction-use1-g1").PID
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the pool is there again", func() bool {
-		c := component(w.status(), "pooler-use1-g1")
+		c := component(w.status(), "pooler-transaction-use1-g1")
 		return c.PID != pid && c.Healthy
 	})
 	eventually(t, "writes are taken again", func() bool {

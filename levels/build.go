@@ -101,7 +101,8 @@ func (b *builder) pooler(region string) {
 			behind = append(behind, n.ID)
 		}
 	}
-	b.add(region, "pooler", topology.Node{Kind: topology.Pooler, Pooler: &topology.PoolerSpec{Mode: db.Pool, Size: db.Size}}, behind...)
+	// Another mode is another pooler: who was made for the one may not do with the other.
+	b.add(region, "pooler-"+db.Pool, topology.Node{Kind: topology.Pooler, Pooler: &topology.PoolerSpec{Mode: db.Pool, Size: db.Size}}, behind...)
 }
 
 // leads is the region in which a database's leader stands now.
