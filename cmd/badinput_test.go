@@ -55,6 +55,7 @@ func TestBadInput(t *testing.T) {
 		"an arbiter on AWS":    {yaml: strings.Replace(web, "size: small", "failover: automatic", 1) + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"database.failover", "a person decides"}},
 		"a pool on AWS":        {yaml: lent(web) + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"database.pool", "target local"}},
 		"a pool of a kind":     {yaml: strings.Replace(web, "size: small", "pool: statement", 1), args: []string{"preview"}, code: 3, says: []string{"database.pool", "transaction"}},
+		"a cache on AWS":       {yaml: "http_cache: true\n" + web + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"http_cache", "target local"}},
 		"workers on AWS":       {yaml: counting + "domain: shop.example.com\nenvironments: {dev: {target: aws}}\n", args: []string{"preview"}, code: 3, says: []string{"queue", "target local"}},
 		"a job for two":        {yaml: strings.Replace(counting, "  tick:", "  words:", 1), args: up, code: 3, says: []string{"schedule.words", "the name of a worker, too"}},
 		"a job at no time":     {yaml: strings.Replace(counting, "* * * * *", "25:00", 1), args: up, code: 3, says: []string{"schedule.tick.at", "no time of cron's", "half past three"}},

@@ -64,7 +64,11 @@ func buildLoadBalancer(app config.App, now topology.Topology) (topology.Topology
 	}
 	b.pooler(b.Home())
 	b.workers()
-	return b.Topology, b.balanced(b.Home())
+	if err := b.balanced(b.Home()); err != nil || !app.HTTPCache {
+		return b.Topology, err
+	}
+	b.cdn()
+	return b.Topology, nil
 }
 
 // balanced adds what level 2 has, in a region: an entry, a load balancer, both

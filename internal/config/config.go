@@ -21,6 +21,7 @@ type File struct {
 	Files        *bool                  `yaml:"files" jsonschema_description:"true: what the application keeps lies in an S3-compatible store, found by FILES_BUCKET and the standard AWS variables. false: it keeps no files. Default: not said, and level 2 looks for files that were written beside the code."`
 	Sessions     bool                   `yaml:"sessions" jsonschema_description:"true: a session store that speaks Redis's protocol stands at SESSION_URL."`
 	Queue        bool                   `yaml:"queue" jsonschema_description:"true: a queue that speaks Redis's protocol stands at QUEUE_URL; what it took is on the disk. The target local only."`
+	HTTPCache    bool                   `yaml:"http_cache" jsonschema_description:"true: at level 2 too an HTTP cache stands before the load balancer, as the CDN does from level 3 on. The target local only."`
 	Workers      map[string]Worker      `yaml:"workers" jsonschema_description:"What takes jobs from the queue, by name: at home, beside it. The target local only."`
 	Schedule     map[string]Job         `yaml:"schedule" jsonschema_description:"What runs at times, once, at home, by name. The target local only."`
 	Domain       string                 `yaml:"domain" jsonschema_description:"The application's name in the DNS, in a zone of its own: app.example.com. The target aws needs it."`
@@ -130,15 +131,17 @@ type App struct {
 	Files    *bool
 	Sessions bool
 	Queue    bool
-	Workers  []AppService // with no more of a service than a worker has
-	Schedule []AppService // with no more than a job has
-	Regions  []string
-	Routing  string
-	Weights  map[string]int
-	Domain   string
-	Account  string // of AWS; empty: any
-	Key      string // URL of what seals the secrets; empty: a passphrase
-	State    string // URL of the bucket that keeps record and state; empty: this machine
+	// HTTPCache: at level 2 too there is what the CDN is from level 3 on.
+	HTTPCache bool
+	Workers   []AppService // with no more of a service than a worker has
+	Schedule  []AppService // with no more than a job has
+	Regions   []string
+	Routing   string
+	Weights   map[string]int
+	Domain    string
+	Account   string // of AWS; empty: any
+	Key       string // URL of what seals the secrets; empty: a passphrase
+	State     string // URL of the bucket that keeps record and state; empty: this machine
 	Maintenance
 }
 
@@ -189,7 +192,7 @@ func (f File) App(env string) (App, error) {
 		return App{}, err
 	}
 	a := App{Name: f.Name, Env: name, Target: e.Target, Level: e.Level, Port: e.Port,
-		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions, Queue: f.Queue,
+		Regions: f.Regions, Maintenance: f.Maintenance, Database: f.Database, Files: f.Files, Sessions: f.Sessions, Queue: f.Queue, HTTPCache: f.HTTPCache,
 		Routing: or(f.Routing, RouteByLatency), Weights: f.Weights, Domain: f.Domain, Account: e.Account, State: e.State, Key: e.Key}
 	if a.Target == "" {
 		a.Target = DefaultTarget
@@ -285,6 +288,9 @@ func (a *App) Fit() error {
 	}
 	if a.Target == AWS && a.Queue {
 		return &Problem{Key: "queue", What: "is for the target local: there are no queue and no workers on AWS yet", Hint: "take it and the workers out, or say target: local"}
+	}
+	if a.Target == AWS && a.HTTPCache {
+		return &Problem{Key: "http_cache", What: "is for the target local: on AWS the CDN comes with level 3", Hint: "take it out, or say target: local"}
 	}
 	if a.Target == AWS && len(a.Schedule) > 0 {
 		return &Problem{Key: "schedule", What: "is for the target local: nothing runs at times on AWS yet", Hint: "take it out, or say target: local"}
