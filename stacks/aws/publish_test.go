@@ -11,6 +11,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/scale-levels/scale/internal/topology"
+	"github.com/scale-levels/scale/stacks/aws/program"
 	"github.com/scale-levels/scale/stacks/contract"
 )
 
@@ -77,5 +79,35 @@ func TestPublish(t *testing.T) {
 	holds("releases/r1/index.html", "one")
 	if _, err := a.Publish(t.Context(), "us-east-1", "nowhere", "r1", dir); err == nil {
 		t.Error("a bucket that is not there took files")
+	}
+}
+
+// How far a move is, is read as it was noted, by whoever asks; of one that nobody has begun
+// there is nothing. A switch that did not say how it ended is an error, not a guess.
+func TestMovesAreNoted(t *testing.T) {
+	contract.S3(t, "releases")
+	a := &account{}
+	target := &AWS{verbs: a}
+	pins := map[string]string{pinReleases: "us-east-1/releases"}
+	m := topology.MoveSpec{Service: "likes", From: "db-use1-g1", To: "likes-db-use1-g1"}
+	for _, c := range []struct {
+		state moveState
+		to    string
+		moved bool
+		fails string
+	}{{atRest, "", false, ""}, {copying, m.To, false, ""}, {switching, m.To, false, "is not known"}, {arrived, m.To, true, ""}, {arrived, m.From, false, ""}} {
+		if c.state != atRest {
+			if err := a.note(t.Context(), "us-east-1", "releases", m.Service, moveNote{State: c.state, To: c.to, Task: program.Task{Cluster: "c", Subnets: []string{"s"}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		moved, err := target.Moved(t.Context(), m, pins)
+		if moved != c.moved || (err != nil) != (c.fails != "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("%s to %s: moved: %t, %v", c.state, c.to, moved, err)
+		}
+	}
+	n, err := a.Noted(t.Context(), "us-east-1", "releases", m.Service)
+	if err != nil || n.Task.Cluster != "c" || len(n.Task.Subnets) != 1 {
+		t.Errorf("it was noted as %v (%v)", n, err)
 	}
 }
