@@ -90,6 +90,10 @@ func (w *world) neverTwo() {
 // The lead goes to another region: there are never two that can be written to, the last of the
 // old one is kept, and everybody else follows.
 func TestFailoverInTheAccount(t *testing.T) {
+	if os.Getenv(byItself) == "" {
+		alone(t)
+		return
+	}
 	w := newWorld(t, 3, 1)
 	w.to(4)
 	w.neverTwo()
@@ -127,6 +131,10 @@ func TestFailoverInTheAccount(t *testing.T) {
 
 // There and back, through the levels, with a service that has a database of its own.
 func TestTheLeadStaysWhereItWent(t *testing.T) {
+	if os.Getenv(byItself) == "" {
+		alone(t)
+		return
+	}
 	w := newWorld(t, 2, 2)
 	w.to(4)
 	w.neverTwo()
