@@ -10,6 +10,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // File is scale.yaml as it is written.
@@ -24,6 +25,7 @@ type File struct {
 	HTTPCache    bool                   `yaml:"http_cache" jsonschema_description:"true: at level 2 too an HTTP cache stands before the load balancer, as the CDN does from level 3 on. The target local only."`
 	Workers      map[string]Worker      `yaml:"workers" jsonschema_description:"What takes jobs from the queue, by name: at home, beside it. The target local only."`
 	Schedule     map[string]Job         `yaml:"schedule" jsonschema_description:"What runs at times, once, at home, by name. The target local only."`
+	External     map[string]External    `yaml:"external" jsonschema_description:"Services of others that all parts of the application use, by name: mail is found at MAIL_URL."`
 	Domain       string                 `yaml:"domain" jsonschema_description:"The application's name in the DNS, in a zone of its own: app.example.com. The target aws needs it."`
 	Regions      []string               `yaml:"regions" jsonschema_description:"Where the application stands, by AWS region name; the first is home. Default: us-east-1."`
 	Routing      string                 `yaml:"routing" jsonschema:"enum=latency,enum=geographic,enum=weighted,enum=failover" jsonschema_description:"Whom the application's name leads to which region, from level 3 on: the nearest, their own, by weights, or home as long as it answers. Default: latency. The target local only: on AWS a CDN answers everywhere."`
@@ -70,6 +72,12 @@ type Job struct {
 	Env         map[string]string `yaml:"env" jsonschema_description:"Settings of the application's own. No secrets: those go under secrets."`
 	Secrets     []string          `yaml:"secrets" jsonschema_description:"Names of environment variables whose values 'scale up' takes from its own environment, keeps encrypted, and hands to the job."`
 	StopTimeout int               `yaml:"stop_timeout" jsonschema:"minimum=1,maximum=3600" jsonschema_description:"Seconds between TERM and KILL, when a release or 'down' comes while it runs. Default: 10."`
+}
+
+// External is a service that others run: a mail provider, a payment gateway.
+type External struct {
+	URL    string `yaml:"url" jsonschema:"required" jsonschema_description:"Where it is, without a password: handed on as NAME_URL."`
+	Secret string `yaml:"secret" jsonschema_description:"The environment variable with what it is used with, treated as those under secrets."`
 }
 
 // Gateway is what requests for a service are kept to. What is 0 is not limited.
@@ -242,7 +250,33 @@ func (f File) App(env string) (App, error) {
 		a.Schedule = append(a.Schedule, AppService{Name: n, At: j.At, Service: Service{Command: j.Command, Dir: j.Dir, Instances: 1, Env: j.Env,
 			Secrets: j.Secrets, StopTimeout: or(j.StopTimeout, DefaultStopTimeout), Database: DatabaseShared}})
 	}
+	for s := range a.Each() {
+		f.external(s)
+	}
 	return a, nil
+}
+
+// external hands a part of the application the services of others: what it says itself counts.
+func (f File) external(s *AppService) {
+	for _, n := range slices.Sorted(maps.Keys(f.External)) {
+		e, name := f.External[n], externalName(n)
+		if _, said := s.Env[name]; !said {
+			env := maps.Clone(s.Env)
+			if env == nil {
+				env = map[string]string{}
+			}
+			env[name] = e.URL
+			s.Env = env
+		}
+		if e.Secret != "" && !slices.Contains(s.Secrets, e.Secret) {
+			s.Secrets = append(slices.Clone(s.Secrets), e.Secret)
+		}
+	}
+}
+
+// externalName is the variable that says where a service of others is.
+func externalName(name string) string {
+	return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_URL"
 }
 
 // At is the application at a level: with the services that are ones of their own there.

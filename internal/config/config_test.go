@@ -148,3 +148,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Every part of the application is told of the services of others; what it says itself counts.
+func TestExternalServices(t *testing.T) {
+	f, err := Parse("scale.yaml", []byte("name: shop\nqueue: true\nservices:\n  web: {command: ./serve, env: {MAIL_URL: 'smtp://other'}}\n  api: {command: ./api, routes: [/api]}\nworkers:\n  mailer: {command: ./mail, secrets: [KEY]}\nexternal:\n  mail: {url: 'smtp://mail.example.com:587', secret: MAIL_PASSWORD}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := f.App("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Runs() {
+		want := "smtp://mail.example.com:587"
+		if s.Name == "web" {
+			want = "smtp://other"
+		}
+		if s.Env["MAIL_URL"] != want || s.Secrets[len(s.Secrets)-1] != "MAIL_PASSWORD" {
+			t.Errorf("%s gets %v and %v", s.Name, s.Env, s.Secrets)
+		}
+	}
+	for yaml, says := range map[string]string{
+		"{url: 'smtp://me:secret@mail.example.com'}": "holds a password",
+		"{url: mail}": "is not the address of a service",
+		"{secret: X}": "is missing",
+		"{url: 'smtp://mail.example.com', secret: 'DATABASE_URL'}": "is set by the environment itself",
+	} {
+		if _, err := Parse("scale.yaml", []byte("name: shop\nservices:\n  web: {command: ./serve}\nexternal:\n  mail: "+yaml+"\n")); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret@") {
+			t.Errorf("%s: %v", yaml, err)
+		}
+	}
+	if _, err := Parse("scale.yaml", []byte("name: shop\nservices:\n  web: {command: ./serve}\nexternal:\n  database: {url: 'postgres://x'}\n")); err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
+		t.Errorf("a service of others took DATABASE_URL: %v", err)
+	}
+}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,11 +30,11 @@ const NameHint = "a name is 1 to 40 lower case letters, digits and dashes, and s
 func ValidName(s string) bool { return nameForm.MatchString(s) && !strings.HasSuffix(s, "-") }
 
 // reserved are the variables that the environment itself sets.
-var reserved = []string{"PORT", "HOST", "SCALE_LEVEL", "SCALE_REGION", "SCALE_COLOR", "DATABASE_URL", "DATABASE_REPLICA_URL",
+var reserved = []string{"PORT", "HOST", "SCALE_LEVEL", "SCALE_REGION", "SCALE_COLOR", "DATABASE_URL", "DATABASE_REPLICA_URL", "DATABASE_DIRECT_URL", "DATABASE_POOL",
 	"CACHE_URL", "SESSION_URL", "QUEUE_URL", "STATIC_URL", "FILES_BUCKET", "BOOTSTRAP_PEERS", "TURN_URL"}
 
 // nodes are the names of the other parts of an environment.
-var nodes = []string{"cache", "cdn", "db", "dns", "entry", "files", "lb", "queue", "sessions", "static"}
+var nodes = []string{"cache", "cdn", "db", "dns", "entry", "files", "lb", "pooler-session", "pooler-transaction", "queue", "sessions", "static"}
 
 // endings are those of the ids of a service's parts.
 var endings = []string{"-blue", "-green", "-db"}
@@ -113,6 +114,9 @@ func (p *parser) validate(f File) {
 		p.oneOf("database.failover", d.Failover, []string{"manual", FailoverAutomatic})
 		p.oneOf("database.pool", d.Pool, []string{"transaction", "session"})
 		p.oneOf("database.size", d.Size, []string{"small", "medium", "large"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.External)) {
+		p.outside("external."+name, name, f.External[name])
 	}
 	seen := map[string]bool{}
 	for i, r := range f.Regions {
@@ -216,6 +220,29 @@ func (p *parser) runs(key, name string, s Service) {
 	}
 	for i, k := range s.Secrets {
 		p.variable(fmt.Sprintf("%s.secrets[%d]", key, i), k)
+	}
+}
+
+// outside checks a service of others.
+func (p *parser) outside(key, name string, e External) {
+	if !ValidName(name) {
+		p.at(key, fmt.Sprintf("%q is not allowed", name), NameHint)
+		return
+	}
+	p.variable(key, externalName(name))
+	u, err := url.Parse(e.URL)
+	switch {
+	case e.URL == "":
+		p.at(key+".url", "is missing", "say where it is, for example smtp://mail.example.com:587")
+	case err != nil || u.Scheme == "" || u.Host == "":
+		p.at(key+".url", "is not the address of a service", "write it like smtp://mail.example.com:587 or https://api.example.com")
+	case u.User != nil:
+		if _, secret := u.User.Password(); secret {
+			p.at(key+".url", "holds a password", "take it out, put it into the environment of 'scale up', and name that variable: secret: "+strings.TrimSuffix(externalName(name), "_URL")+"_PASSWORD")
+		}
+	}
+	if e.Secret != "" {
+		p.variable(key+".secret", e.Secret)
 	}
 }
 
