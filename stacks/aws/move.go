@@ -19,6 +19,9 @@ import (
 // longestCopy is how long tables may be copied: hundreds of gigabytes take hours.
 const longestCopy = 24 * time.Hour
 
+// unknownEnd is how the script ends when it does not know whether it has opened the tables.
+const unknownEnd = 3
+
 // moveState is how far a service's tables are on their way to another database.
 type moveState string
 
@@ -109,7 +112,7 @@ func (a *account) Move(ctx context.Context, t program.Task, m topology.MoveSpec,
 	switch {
 	case err == nil:
 		return note(after)
-	case errors.As(err, &failed) && before == switching:
+	case errors.As(err, &failed) && failed.code != unknownEnd && before == switching:
 		return errors.Join(err, note(copying))
 	}
 	return err

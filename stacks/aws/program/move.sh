@@ -183,9 +183,10 @@ switch() {
 	sql from -c "SELECT format('SELECT format(''SELECT setval(%%L, %%s, %%L);'', %L, last_value, is_called) FROM %I.%I;', format('%I.%I', nspname, relname), nspname, relname)
 		FROM pg_class s JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i')
 		WHERE relkind = 'S' AND refobjid IN (SELECT to_regclass(t) FROM $each)" | sql from | sql to >/dev/null
+	trap 'exit 3' EXIT # when this fails nobody knows whether they are open: the next run sees
+	open to
 	trap - EXIT
-	open to # when this fails nobody knows whether they are open: the next run sees
-	forget
+	forget || say "they have arrived; something that only the move needed is left, and goes with the next one"
 }
 
 if [ "$1" = forget ]; then
